@@ -1,0 +1,121 @@
+// The engine interface: what an inference engine must offer to be run and judged. Decided once for CPU, CUDA,
+// half types, ragged batches and every kind of cache.
+//
+// An engine owns its weights and activations. The harness hands it steps, a cache that this engine made, and
+// a probe sink; it gets logits back. Nothing here is copied or synchronised behind the caller's back.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/model.h"
+#include "harness/probe.h"
+#include "harness/tensor.h"
+
+namespace plumbline {
+
+using SequenceId = std::int32_t;  // names a sequence in a cache; 0 .. CacheSpec::max_sequences - 1
+
+enum class LogitsWanted : std::uint8_t { none, last, all };
+
+// The new tokens of one sequence. Several steps in one call form a ragged batch: no padding, no batch axis.
+struct SequenceStep {
+  SequenceId sequence = 0;
+  std::span<const TokenId> tokens;          // at least one
+  std::span<const std::int64_t> positions;  // one per token; position_ids of rope
+  LogitsWanted logits = LogitsWanted::last;
+};
+
+enum class CacheKind : std::uint8_t { concat, fixed };
+
+struct CacheSpec {
+  CacheKind kind = CacheKind::concat;
+  std::int64_t max_sequences = 1;
+  std::int64_t capacity = 0;  // tokens per sequence; needed by `fixed`, 0 means "grows" for `concat`
+  DType dtype = DType::f32;   // storage; an engine refuses what it does not store
+};
+
+// Made by an engine, for that engine. The harness only reads it back and manages its length.
+class Cache {
+ public:
+  virtual ~Cache() = default;
+  virtual const CacheSpec& spec() const = 0;
+  virtual std::int64_t length(SequenceId sequence) const = 0;  // tokens held
+  // Host copies in logical order without free slots, [length, kv_heads, head_dim]. An engine without a key
+  // cache (the reference keeps its token history) throws InternalError.
+  virtual Tensor read_key(int layer, SequenceId sequence) const = 0;
+  virtual Tensor read_value(int layer, SequenceId sequence) const = 0;
+  virtual std::int64_t bytes() const = 0;  // allocated
+  virtual void clear(SequenceId sequence) = 0;
+  // Forgets all tokens from `length` on. Throws Error when length is negative or beyond the present one.
+  virtual void crop(SequenceId sequence, std::int64_t length) = 0;
+  // Makes `to` an independent copy of `from`.
+  virtual void fork(SequenceId from, SequenceId to) = 0;
+};
+
+struct ProbeId {
+  OpSite site;
+  SequenceId sequence = 0;
+};
+
+// Receives tensors as the engine computes them. A view is valid only during the call and may be on a device:
+// copy it with Engine::to_host. Engines ask access() first and do nothing more where it says `none`.
+class ProbeSink {
+ public:
+  enum class Access : std::uint8_t { none, read, write };
+  virtual ~ProbeSink() = default;
+  virtual Access access(const ProbeId& id) const = 0;
+  virtual void receive(const ProbeId& id, const TensorView& view) = 0;
+  // Called instead of receive() where access() says `write`: what is left in the view is what the engine goes
+  // on with (interventions, exact inputs for inner ops).
+  virtual void modify(const ProbeId& id, const MutableTensorView& view);
+};
+
+// Wants nothing.
+class NullSink final : public ProbeSink {
+ public:
+  Access access(const ProbeId&) const override { return Access::none; }
+  void receive(const ProbeId&, const TensorView&) override {}
+};
+
+// f32 logits (f64 for an f64 engine), one entry per step in call order: [0 | 1 | tokens, vocab_size]. The
+// views live until the engine's next forward() call.
+struct Logits {
+  std::vector<TensorView> steps;
+};
+
+struct EngineInfo {
+  std::string name;  // "native-cpu", "reference", …
+  Device device;
+  DType storage = DType::f32;  // dtype of weights and activations as stored
+  DType compute = DType::f32;
+  std::string isa;  // instruction set in use: "avx512", "avx2", "scalar", "sm_90", "libtorch"
+  int threads = 1;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual const EngineInfo& info() const = 0;
+  virtual const ModelConfig& config() const = 0;
+  // Of the checkpoint's tensors as they lie in its files (harness/weight_hash.h); computed at the first call.
+  virtual const std::string& weight_hash() const = 0;
+
+  // Throws Error for a capacity the engine cannot hold, a dtype it does not store, or too many sequences.
+  virtual std::unique_ptr<Cache> make_cache(const CacheSpec& spec) const = 0;
+
+  // Runs the steps, appends their keys and values to the cache, and returns the logits asked for. Throws
+  // Error for an empty step, token ids outside the vocabulary, a sequence named twice or unknown to the
+  // cache, a cache of another engine, positions that do not match the tokens or are negative, or capacity
+  // exceeded; the cache is then as it was.
+  virtual Logits forward(std::span<const SequenceStep> steps, Cache& cache, ProbeSink& sink) = 0;
+
+  // Waits for the device and copies; a plain copy for host views.
+  virtual Tensor to_host(const TensorView& view) = 0;
+  virtual void synchronize() = 0;
+};
+
+}  // namespace plumbline

@@ -1,0 +1,17 @@
+#include "harness/generation.h"
+
+namespace plumbline {
+
+std::string_view stop_reason_name(StopReason reason) {
+  switch (reason) {
+    case StopReason::eos:
+      return "eos";
+    case StopReason::max_new_tokens:
+      return "max_new_tokens";
+    case StopReason::context_full:
+      return "context_full";
+  }
+  throw InternalError("stop_reason_name: out of range");
+}
+
+}  // namespace plumbline

@@ -1,0 +1,76 @@
+// Replay: one op recomputed in f64 from the inputs that the subject itself recorded. Implemented by
+// reference/; judged by harness/judge.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/model.h"
+#include "harness/probe.h"
+#include "harness/tensor.h"
+
+namespace plumbline {
+
+// What a case fed into a step: discrete inputs have no replay, they must equal these.
+struct GivenInputs {
+  std::vector<TokenId> tokens;
+  std::vector<std::int64_t> positions;
+};
+
+// The tensors of one step of one sequence, as recorded. Host views, valid while the source lives.
+class RecordedStep {
+ public:
+  virtual ~RecordedStep() = default;
+  // Null where nobody knows (a foreign trace): token ids are then taken as recorded, and positions count on
+  // from past_length().
+  virtual const GivenInputs* given() const = 0;
+  // Null where the probe was not recorded. Fewer rows than tokens means the last rows.
+  virtual const TensorView* find(OpSite site) const = 0;
+  // The cache before this step, [past, kv_heads, head_dim]; null for an empty cache.
+  virtual const TensorView* previous_key(int layer) const = 0;
+  virtual const TensorView* previous_value(int layer) const = 0;
+  virtual std::int64_t past_length() const = 0;  // tokens in the cache before this step
+  virtual std::int64_t tokens() const = 0;       // of this step
+};
+
+// What an op should have given.
+struct Replay {
+  Tensor expected;  // f64, or i64/boolean for discrete ops; the rows that the subject recorded
+  // f64, same shape: the factor B of docs/tolerances.md, not yet multiplied by lambda. Empty for ops that
+  // must be exact.
+  Tensor bound;
+  // Boolean, same shape as `expected`; empty where every place counts. False marks places that the
+  // reference's own mask forbids: a weight there must be 0, a score there may be anything.
+  Tensor allowed;
+  // First axis: false for rows whose inputs repeat an earlier row's bit for bit (their rounding errors repeat
+  // too, and would add up in a whole-tensor statistic). Empty: all distinct.
+  std::vector<bool> distinct_row;
+  // True when the right output does not depend on the op's varying inputs here (one key, position 0).
+  bool trivial = false;
+};
+
+class Replayer {
+ public:
+  virtual ~Replayer() = default;
+  virtual const ModelConfig& config() const = 0;
+  virtual const std::string& weight_hash() const = 0;  // of the checkpoint it replays with
+
+  // The sites of one forward pass, in graph order, for this checkpoint.
+  virtual std::span<const OpSite> sites() const = 0;
+
+  // Recomputes `site` from its recorded inputs; `storage` is the subject's storage dtype. When intermediate
+  // probes are missing, recomputes the span from the last recorded ones. nullopt: no recorded probes lead to
+  // this site, or the span has no derived bound; `why` says which in a few words.
+  // Throws Error when a recorded input has the wrong shape for the checkpoint.
+  virtual std::optional<Replay> replay(OpSite site, const RecordedStep& step, DType storage,
+                                       std::string& why) const = 0;
+
+  // The op class whose tolerance row judges what replay() returned for this site: the site's own, or the kind
+  // of span that had to be recomputed (fused_attention).
+  virtual OpClass judged_as(OpSite site, const RecordedStep& step) const = 0;
+};
+
+}  // namespace plumbline

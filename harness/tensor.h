@@ -1,0 +1,133 @@
+// Tensors as the harness sees them: views that name their device, and owning host tensors.
+//
+// A view is strided and at most four-dimensional, and holds no allocation, so that an engine can hand one to
+// a probe sink at no cost. Nothing here computes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/dtype.h"
+#include "harness/error.h"
+
+namespace plumbline {
+
+enum class DeviceKind : std::uint8_t { cpu, cuda };
+
+struct Device {
+  DeviceKind kind = DeviceKind::cpu;
+  int index = 0;
+  bool operator==(const Device&) const = default;
+};
+std::string device_name(Device device);  // "cpu", "cuda:0"
+
+// Sizes along each axis; inline, at most kMaxRank of them.
+class Shape {
+ public:
+  static constexpr int kMaxRank = 4;
+  Shape() = default;
+  Shape(std::initializer_list<std::int64_t> sizes);
+  explicit Shape(std::span<const std::int64_t> sizes);
+
+  int rank() const { return rank_; }
+  std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
+  void set(int axis, std::int64_t size) { sizes_[static_cast<std::size_t>(axis)] = size; }
+  void append(std::int64_t size);
+  std::int64_t elements() const;  // 1 for rank 0
+  std::string to_string() const;  // "[2, 3]"
+  bool operator==(const Shape& other) const;
+
+ private:
+  std::array<std::int64_t, kMaxRank> sizes_{};
+  int rank_ = 0;
+};
+
+// Row-major strides of `shape`, in elements.
+Shape contiguous_strides(const Shape& shape);
+
+// Read-only and non-owning. `strides` count elements. Valid as long as its owner says.
+struct TensorView {
+  const void* data = nullptr;
+  DType dtype = DType::f32;
+  Device device;
+  Shape shape;
+  Shape strides;
+
+  TensorView() = default;
+  TensorView(const void* data, DType dtype, Shape shape, Device device = {});
+  TensorView(const void* data, DType dtype, Shape shape, Shape strides, Device device = {});
+
+  std::int64_t elements() const { return shape.elements(); }
+  bool is_contiguous() const;
+  // Rows [begin, end) along the first axis.
+  TensorView rows(std::int64_t begin, std::int64_t end) const;
+  // The last `count` rows along the first axis.
+  TensorView last_rows(std::int64_t count) const { return rows(shape[0] - count, shape[0]); }
+  template <typename T>
+  const T* as() const {
+    return static_cast<const T*>(data);
+  }
+};
+
+struct MutableTensorView : TensorView {
+  void* mutable_data = nullptr;
+  MutableTensorView() = default;
+  MutableTensorView(void* data, DType dtype, Shape shape, Device device = {})
+      : TensorView(data, dtype, shape, device), mutable_data(data) {}
+  MutableTensorView(void* data, DType dtype, Shape shape, Shape strides, Device device = {})
+      : TensorView(data, dtype, shape, strides, device), mutable_data(data) {}
+};
+
+// Owning, contiguous, on the host. Copies share nothing; moves are cheap.
+class Tensor {
+ public:
+  Tensor() = default;
+  Tensor(DType dtype, Shape shape);  // zero-filled
+  template <typename T>
+  static Tensor from(DType dtype, Shape shape, std::span<const T> values) {
+    Tensor tensor(dtype, shape);
+    require(static_cast<std::size_t>(shape.elements()) == values.size() && sizeof(T) == dtype_size(dtype),
+            "Tensor::from: values do not fill the shape");
+    if (!values.empty()) std::memcpy(tensor.bytes_.data(), values.data(), values.size_bytes());
+    return tensor;
+  }
+
+  bool empty() const { return bytes_.empty(); }
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  std::int64_t elements() const { return bytes_.empty() ? 0 : shape_.elements(); }
+  TensorView view() const { return {bytes_.data(), dtype_, shape_}; }
+  MutableTensorView mutable_view() { return {bytes_.data(), dtype_, shape_}; }
+  std::span<const std::byte> bytes() const { return bytes_; }
+  template <typename T>
+  std::span<T> values() {
+    return {reinterpret_cast<T*>(bytes_.data()), bytes_.size() / sizeof(T)};
+  }
+  template <typename T>
+  std::span<const T> values() const {
+    return {reinterpret_cast<const T*>(bytes_.data()), bytes_.size() / sizeof(T)};
+  }
+
+ private:
+  DType dtype_ = DType::f32;
+  Shape shape_;
+  std::vector<std::byte> bytes_;
+};
+
+// A contiguous copy of a host view, same dtype. Throws InternalError for a device view: an engine copies
+// those.
+Tensor copy_host(const TensorView& view);
+
+// Element of a host view as f64, by logical row-major index; half types convert exactly, booleans are 0 or 1.
+double element_as_f64(const TensorView& view, std::int64_t logical_index);
+
+// A contiguous host copy with every element converted to f64 (exact for every type but i64 beyond 2^53).
+Tensor to_f64(const TensorView& view);
+
+}  // namespace plumbline

@@ -1,0 +1,26 @@
+// The identity of a checkpoint's weights: equal for every engine that loaded the same tensors.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/tensor.h"
+
+namespace plumbline {
+
+// One stored tensor, as it lies in its file (a tied head that is not stored is not named).
+struct StoredTensor {
+  std::string_view name;
+  DType dtype;
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+
+// SHA-256, in hex, over one line per tensor in byte order of the names:
+// "<name> <dtype as safetensors names it> <shape as [2, 3]> <SHA-256 of the bytes, hex>\n".
+std::string weight_hash(std::vector<StoredTensor> tensors);
+
+}  // namespace plumbline
