@@ -44,8 +44,10 @@ class Cache {
   virtual ~Cache() = default;
   virtual const CacheSpec& spec() const = 0;
   virtual std::int64_t length(SequenceId sequence) const = 0;  // tokens held
-  // Host copies in logical order without free slots, [length, kv_heads, head_dim]. An engine without a key
-  // cache (the reference keeps its token history) throws InternalError.
+  // False for a cache that keeps something else than keys and values (the reference's is its token history):
+  // read_key and read_value then throw InternalError.
+  virtual bool holds_keys() const { return true; }
+  // Host copies in logical order without free slots, [length, kv_heads, head_dim].
   virtual Tensor read_key(int layer, SequenceId sequence) const = 0;
   virtual Tensor read_value(int layer, SequenceId sequence) const = 0;
   virtual std::int64_t bytes() const = 0;  // allocated

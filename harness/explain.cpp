@@ -1,0 +1,161 @@
+#include "harness/explain.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace plumbline {
+namespace {
+
+bool is_cache(OpSite site) {
+  return site.probe == Probe::past_key || site.probe == Probe::past_value;
+}
+
+// Where along the positions the op is wrong.
+std::string spread(const OpResult& result) {
+  if (!result.first_bad_row || result.rows <= 1) return {};
+  const char* unit = is_cache(result.site) ? "slot" : "position";
+  const std::int64_t first = *result.first_bad_row;
+  if (result.bad_rows == result.rows) return fmt::format(", at every {}", unit);
+  if (result.bad_rows == 1) return fmt::format(", at {} {} only", unit, first);
+  if (result.bad_rows == result.rows - first) return fmt::format(", from {} {} on", unit, first);
+  return fmt::format(", at {} of {} {}s, first {}", result.bad_rows, result.rows, unit, first);
+}
+
+bool several_steps(const Judgement& judgement) {
+  return std::any_of(judgement.ops.begin(), judgement.ops.end(),
+                     [](const OpResult& op) { return op.step != 0 || op.sequence != 0; });
+}
+
+std::string where(const OpResult& result) {
+  return fmt::format("seq.{}/step.{}/", result.sequence, result.step);
+}
+
+bool by_element(const OpResult& result) {
+  return result.verdict == Verdict::failed && !result.worst.index.empty() && result.share > 1;
+}
+
+// An exact op's row shows how many elements differ; a bounded one's the worst error against its bound there.
+void fill_figures(Check& check, const OpResult& result) {
+  check.share = result.share;
+  if (result.exact) {
+    check.metric = "different elements";
+    check.measured = static_cast<double>(result.local.different + result.local.not_finite);
+    if (result.verdict == Verdict::failed && check.measured == 0) check.measured = result.error;
+    check.smallest_gate = result.error;
+    return;
+  }
+  check.metric = "error at worst share";
+  check.measured = result.error;
+  check.gate = result.gate;
+  check.smallest_gate = result.error;
+}
+
+}  // namespace
+
+std::string headline(const Judgement& judgement) {
+  const std::vector<const OpResult*> wrong = judgement.wrong();
+  if (wrong.empty()) return {};
+  const OpResult& first = *wrong.front();
+  std::string name = site_name(first.site);
+  if (several_steps(judgement)) name = where(first) + name;
+  std::string text = "first wrong op: " + name;
+  if (by_element(first)) {
+    const std::string gate = first.gate == 0 ? "0" : fmt::format("{:.1e}", first.gate);
+    text += fmt::format(", local error {:.1e} (gate {}){}", first.error, gate, spread(first));
+    if (first.reason != "beyond its bound" && first.reason != "not exact") text += "; " + first.reason;
+  } else {
+    text += fmt::format(", {}: {}", verdict_name(first.verdict), first.reason);
+  }
+  if (wrong.size() > 1) text += fmt::format("; {} more ops are wrong by their own inputs", wrong.size() - 1);
+  return text;
+}
+
+Check to_check(const OpResult& result, const std::string& subject) {
+  Check check;
+  check.what = site_name(result.site);
+  check.subject = subject;
+  check.op = op_class_name(result.judged_as);
+  check.verdict = result.verdict;
+  check.trivial = result.trivial;
+  check.note = result.reason;
+  if (result.step != 0 || result.sequence != 0) check.what = where(result) + check.what;
+  fill_figures(check, result);
+  if (!result.worst.index.empty() && result.error > 0) {
+    if (!check.note.empty()) check.note += "; ";
+    check.note += "worst at " + result.worst.to_string() + spread(result);
+  }
+  return check;
+}
+
+std::vector<Check> to_checks(const Judgement& judgement, const std::string& subject) {
+  std::vector<Check> checks;
+  for (const OpResult& op : judgement.ops) checks.push_back(to_check(op, subject));
+  return checks;
+}
+
+void skip_trivial(Judgement& judgement) {
+  std::map<OpClass, bool> all_trivial;
+  for (const OpResult& op : judgement.ops) {
+    if (op.verdict != Verdict::passed) continue;
+    const auto [entry, added] = all_trivial.emplace(op.judged_as, true);
+    entry->second = entry->second && op.trivial;
+  }
+  for (OpResult& op : judgement.ops) {
+    if (op.verdict != Verdict::passed || !all_trivial[op.judged_as]) continue;
+    op.verdict = Verdict::skipped;
+    op.reason = "trivial: the right output does not depend on the op's inputs here";
+  }
+}
+
+Evidence error_by_layer(const Judgement& judgement) {
+  struct Row {
+    double share = 0;
+    OpSite worst;
+    double residual_error = 0;
+  };
+  std::map<int, Row> rows;
+  for (const OpResult& op : judgement.ops) {
+    if (op.site.layer < 0) continue;
+    Row& row = rows[op.site.layer];
+    if (op.share > row.share || row.share == 0) row.worst = op.site;
+    row.share = std::max(row.share, op.share);
+    if (op.site.probe == Probe::mlp_residual && op.accumulated) {
+      row.residual_error = std::max(row.residual_error, op.accumulated->max_abs);
+    }
+  }
+  Evidence table{"error by layer", {"layer", "largest share of a gate", "at", "accumulated max abs"}, {}};
+  for (const auto& [layer, row] : rows) {
+    table.rows.push_back({std::to_string(layer), fmt::format("{:.3f}", row.share),
+                          std::string(probe_spec(row.worst.probe).name),
+                          fmt::format("{:.2e}", row.residual_error)});
+  }
+  return table;
+}
+
+Evidence share_by_op(const Judgement& judgement) {
+  struct Row {
+    int checks = 0;
+    double share = 0;
+    double slope = 0;
+    OpSite worst;
+  };
+  std::map<OpClass, Row> rows;
+  for (const OpResult& op : judgement.ops) {
+    Row& row = rows[op.judged_as];
+    if (row.checks++ == 0 || op.share > row.share) row.worst = op.site;
+    row.share = std::max(row.share, op.share);
+    row.slope = std::max(row.slope, op.slope);
+  }
+  Evidence table{"share of the gate used, by op", {"op", "checks", "largest share", "at", "slope z"}, {}};
+  for (const auto& [op, row] : rows) {
+    table.rows.push_back({std::string(op_class_name(op)), std::to_string(row.checks),
+                          fmt::format("{:.3f}", row.share), site_name(row.worst),
+                          fmt::format("{:.2f}", row.slope)});
+  }
+  return table;
+}
+
+}  // namespace plumbline

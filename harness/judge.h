@@ -1,0 +1,75 @@
+// Judging: a subject's output against the replay of its own inputs, op by op.
+//
+// A pass must be proven. For each op, in this order: it was recorded, with the right shape and dtype; no NaN
+// or infinity; forbidden places hold nothing; then the exact rule or the element bound, the whole-tensor
+// slope, and the ceiling. What agrees but proves nothing (a constant output) is mistrusted.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/metrics.h"
+#include "harness/replay.h"
+#include "harness/tolerance.h"
+#include "harness/trace.h"
+#include "harness/verdict.h"
+
+namespace plumbline {
+
+// The row and index of one element along a tensor's axes.
+struct Place {
+  std::vector<std::int64_t> index;
+  std::string to_string() const;  // "[3, 0, 17]"
+};
+
+struct OpResult {
+  OpSite site;
+  SequenceId sequence = 0;
+  int step = 0;
+  OpClass judged_as = OpClass::token_ids;
+  Verdict verdict = Verdict::untested;
+  std::string reason;  // of anything but a plain pass, and the assumption of a span
+  bool trivial = false;
+  bool exact = false;  // judged by the exact rule
+
+  // Where the largest share of the gate was used.
+  double error = 0;  // |y - y64| there
+  double gate = 0;   // allowed there
+  double share = 0;  // error / gate; for exact ops 0, or infinity for any difference
+  Place worst;
+  double slope = 0;  // z; 0 where the op has no such gate
+  ErrorStats local;
+  std::optional<ErrorStats> accumulated;      // against truth's own run
+  std::optional<std::int64_t> first_bad_row;  // along the token axis (the key axis of a cache)
+  std::int64_t bad_rows = 0;
+  std::int64_t rows = 0;
+};
+
+struct JudgeOptions {
+  bool require_all = true;  // an op that was not recorded is untested (our engines); false: skipped (foreign)
+  int first_layer = 0;
+  int last_layer = -1;           // -1: to the end
+  const Trace* truth = nullptr;  // the reference's f64 run of the same steps, for accumulated error
+};
+
+struct Judgement {
+  std::vector<OpResult> ops;  // by sequence and step, then in graph order
+  VerdictCounts counts() const;
+  std::vector<const OpResult*> wrong() const;  // failed, mistrusted, error or untested, in order
+};
+
+// One op. `storage` and the device choose the tolerance row.
+OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replayer,
+                  const Tolerances& tolerances, DType storage, DeviceKind device,
+                  const JudgeOptions& options = {});
+
+// The comparison itself, for one output with a known right answer; fills everything but the site.
+OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolerance& tolerance, OpClass op,
+                    double forbidden_weight);
+
+// Every op of every step. Throws Error for a trace of another checkpoint (weight hash).
+Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
+                DeviceKind device, const JudgeOptions& options = {});
+
+}  // namespace plumbline

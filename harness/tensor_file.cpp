@@ -1,0 +1,186 @@
+#include "harness/tensor_file.h"
+
+#include <fstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace plumbline {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr std::uint64_t kLargestHeader = 256ull << 20;
+constexpr int kDeepestJson = 16;
+
+std::string header_of(const std::map<std::string, std::string>& metadata,
+                      const std::vector<NamedView>& tensors) {
+  Json header;
+  header["__metadata__"] = metadata;
+  std::uint64_t offset = 0;
+  for (const auto& [name, view] : tensors) {
+    std::vector<std::int64_t> shape;
+    for (int axis = 0; axis < view.shape.rank(); ++axis) shape.push_back(view.shape[axis]);
+    const std::uint64_t end = offset + static_cast<std::uint64_t>(view.elements()) * dtype_size(view.dtype);
+    header[name] = {{"dtype", std::string(dtype_safetensors_name(view.dtype))},
+                    {"shape", shape},
+                    {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // so that the data starts aligned
+  return text;
+}
+
+class Reader {
+ public:
+  explicit Reader(const std::filesystem::path& path) : where_(path.string()), file_(path, std::ios::binary) {
+    std::error_code status;
+    if (!std::filesystem::is_regular_file(path, status))
+      fail("no such file", "a .safetensors file is asked for");
+    size_ = std::filesystem::file_size(path, status);
+    if (!file_ || status) fail("cannot be read", "check its permissions");
+  }
+
+  TensorFile read() {
+    const Json header = read_header();
+    TensorFile made;
+    for (const auto& [name, entry] : header.items()) {
+      if (name == "__metadata__") {
+        read_metadata(entry, made.metadata);
+      } else {
+        made.tensors.push_back({name, read_tensor(name, entry)});
+      }
+    }
+    return made;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what, std::string_view hint = {}) const {
+    throw Error(what, where_, hint);
+  }
+
+  Json read_header() {
+    std::uint64_t length = 0;
+    if (size_ < sizeof length) fail(fmt::format("only {} bytes long: no safetensors header", size_));
+    file_.read(reinterpret_cast<char*>(&length), sizeof length);
+    if (length > size_ - sizeof length || length > kLargestHeader) {
+      fail(fmt::format("header claims {} bytes, the file has {}", length, size_), "truncated?");
+    }
+    data_start_ = sizeof length + length;
+    std::string text(length, '\0');
+    file_.read(text.data(), static_cast<std::streamsize>(length));
+    if (!file_) fail("cannot be read to the end of its header");
+    bool too_deep = false;
+    Json header = Json::parse(
+        text,
+        [&](int depth, Json::parse_event_t, Json&) {
+          too_deep = too_deep || depth > kDeepestJson;
+          return !too_deep;
+        },
+        false);
+    if (too_deep || header.is_discarded() || !header.is_object()) fail("header is not a JSON object");
+    return header;
+  }
+
+  void read_metadata(const Json& entry, std::map<std::string, std::string>& metadata) const {
+    if (!entry.is_object()) fail("__metadata__ is not an object");
+    for (const auto& [key, value] : entry.items()) {
+      if (!value.is_string()) fail("metadata '" + key + "' is not a string");
+      metadata[key] = value.get<std::string>();
+    }
+  }
+
+  Tensor read_tensor(const std::string& name, const Json& entry) {
+    const auto bad = [&](const std::string& what) { fail(name + ": " + what); };
+    if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
+        !entry.contains("data_offsets")) {
+      bad("entry lacks dtype, shape or data_offsets");
+    }
+    DType dtype{};
+    if (!entry["dtype"].is_string() ||
+        !dtype_from_safetensors_name(entry["dtype"].get<std::string>(), dtype)) {
+      bad("dtype " + entry["dtype"].dump() + " is not known");
+    }
+    const std::uint64_t available = size_ - data_start_;
+    const Shape shape = read_shape(entry["shape"], available, bad);
+    const Json& offsets = entry["data_offsets"];
+    if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+        !offsets[1].is_number_unsigned()) {
+      bad("data_offsets are not two whole numbers");
+    }
+    const auto begin = offsets[0].get<std::uint64_t>();
+    const auto end = offsets[1].get<std::uint64_t>();
+    if (begin > end || end > available) {
+      bad(fmt::format("data_offsets [{}, {}] leave the file's {} data bytes", begin, end, available));
+    }
+    if (end - begin != static_cast<std::uint64_t>(shape.elements()) * dtype_size(dtype)) {
+      bad(fmt::format("{} bytes do not hold {} {}", end - begin, shape.to_string(), dtype_name(dtype)));
+    }
+    Tensor tensor(dtype, shape);
+    file_.seekg(static_cast<std::streamoff>(data_start_ + begin));
+    file_.read(static_cast<char*>(tensor.mutable_view().mutable_data),
+               static_cast<std::streamsize>(end - begin));
+    if (!file_) bad("cannot be read");
+    return tensor;
+  }
+
+  // The product of the sizes is kept within the file's length, so nothing overflows or over-allocates.
+  template <typename Bad>
+  static Shape read_shape(const Json& sizes, std::uint64_t available, const Bad& bad) {
+    if (!sizes.is_array() || sizes.size() > Shape::kMaxRank) bad("shape is not a list of at most four sizes");
+    Shape shape;
+    std::uint64_t elements = 1;
+    for (const Json& size : sizes) {
+      if (!size.is_number_unsigned()) bad("shape " + sizes.dump() + " has a size that is no whole number");
+      const auto value = size.get<std::uint64_t>();
+      if (value > available || elements * value > available) {
+        bad("shape " + sizes.dump() + " is larger than the file");
+      }
+      elements *= value;
+      shape.append(static_cast<std::int64_t>(value));
+    }
+    return shape;
+  }
+
+  std::string where_;
+  std::ifstream file_;
+  std::uint64_t size_ = 0;
+  std::uint64_t data_start_ = 0;
+};
+
+}  // namespace
+
+TensorFile read_tensor_file(const std::filesystem::path& path) {
+  return Reader(path).read();
+}
+
+void write_tensor_file(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
+                       const std::vector<NamedView>& tensors) {
+  const std::string header = header_of(metadata, tensors);
+  const std::filesystem::path partial = path.string() + ".partial";
+  const auto fail = [&](const char* hint) {
+    std::error_code ignored;
+    std::filesystem::remove(partial, ignored);
+    throw Error("cannot be written", path.string(), hint);
+  };
+  {
+    std::ofstream file(partial, std::ios::binary | std::ios::trunc);
+    if (!file) fail("does the folder exist, and may you write there?");
+    const std::uint64_t length = header.size();
+    file.write(reinterpret_cast<const char*>(&length), sizeof length);
+    file.write(header.data(), static_cast<std::streamsize>(header.size()));
+    for (const auto& [name, view] : tensors) {
+      require(view.is_contiguous() && view.device.kind == DeviceKind::cpu,
+              "write_tensor_file: not a host tensor");
+      const auto bytes = static_cast<std::size_t>(view.elements()) * dtype_size(view.dtype);
+      file.write(static_cast<const char*>(view.data), static_cast<std::streamsize>(bytes));
+    }
+    file.flush();
+    if (!file) fail("is the disk full?");
+  }
+  std::error_code status;
+  std::filesystem::rename(partial, path, status);
+  if (status) fail("is it a directory?");
+}
+
+}  // namespace plumbline

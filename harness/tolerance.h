@@ -1,0 +1,50 @@
+// fixtures/tolerances.yaml: what an op must keep. No entry is an error, never a default.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "harness/probe.h"
+
+namespace plumbline {
+
+enum class Rule : std::uint8_t {
+  exact,  // every element equal to the replay
+  bound,  // |y - y64| <= h + lambda * B, B the replay's bound, h half a spacing of a half type (0 for f32)
+};
+
+// docs/tolerances.md derives each.
+struct Tolerance {
+  Rule rule = Rule::exact;
+  double lambda = 0;                    // for Rule::bound
+  std::optional<double> ceiling;        // |y - y64| <= ceiling * max(1, largest |y64| of the row), besides
+  std::optional<double> largest_slope;  // z of the error along the output, from 256 outputs on
+  std::string why;
+};
+
+class Tolerances {
+ public:
+  // Checks the file whole: unknown keys, ops, dtypes or devices, a row twice, a number that is not finite and
+  // positive, a missing `why`: Error with the file's line.
+  static Tolerances load(const std::filesystem::path& path);
+  static Tolerances parse(const std::string& yaml, const std::string& where);
+
+  // Throws Error when some op class or gate that a run with this dtype and device needs has no entry.
+  void require_complete(DType dtype, DeviceKind device) const;
+
+  // Throws Error when there is no entry.
+  const Tolerance& op(OpClass op, DType dtype, DeviceKind device) const;
+
+  // A gate that belongs to no op: "final_logits_max_abs", … Throws Error when there is no entry.
+  double gate(const std::string& name) const;
+
+ private:
+  std::string where_;
+  std::map<std::tuple<OpClass, DType, DeviceKind>, Tolerance> ops_;
+  std::map<std::string, double> gates_;
+};
+
+}  // namespace plumbline

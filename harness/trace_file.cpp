@@ -1,0 +1,142 @@
+#include "harness/trace_file.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "harness/tensor_file.h"
+
+namespace plumbline {
+namespace {
+
+constexpr std::string_view kInitial = "initial/";
+constexpr std::string_view kFormat = "plumbline-trace";
+
+std::vector<NamedView> name_all(const Trace& trace) {
+  const bool single = trace.steps.size() == 1 && trace.steps[0].sequence == 0 && trace.steps[0].step == 0;
+  std::vector<NamedView> named;
+  for (const auto& [sequence, cache] : trace.initial) {
+    const std::string prefix =
+        (single ? std::string() : fmt::format("seq.{}/", sequence)) + std::string(kInitial);
+    for (const auto& [layer, key] : cache.key) {
+      named.push_back({prefix + site_name({Probe::past_key, layer}), key.view()});
+    }
+    for (const auto& [layer, value] : cache.value) {
+      named.push_back({prefix + site_name({Probe::past_value, layer}), value.view()});
+    }
+  }
+  for (const TraceStep& step : trace.steps) {
+    const std::string prefix =
+        single ? std::string() : fmt::format("seq.{}/step.{}/", step.sequence, step.step);
+    for (const auto& [site, tensor] : step.tensors)
+      named.push_back({prefix + site_name(site), tensor.view()});
+  }
+  return named;
+}
+
+// "seq.3/rest" with word "seq." -> 3, "rest". False, and nothing taken, when the prefix is not there.
+bool take_number(std::string_view& text, std::string_view word, int& number) {
+  if (!text.starts_with(word)) return false;
+  const char* begin = text.data() + word.size();
+  const char* end = text.data() + text.size();
+  const auto [stop, status] = std::from_chars(begin, end, number);
+  if (status != std::errc{} || number < 0 || stop == end || *stop != '/') return false;
+  text.remove_prefix(static_cast<std::size_t>(stop - text.data()) + 1);
+  return true;
+}
+
+class TraceBuilder {
+ public:
+  explicit TraceBuilder(std::string where) : where_(std::move(where)) {}
+
+  void read_metadata(const std::map<std::string, std::string>& entries) {
+    const auto text = [&](const char* key) {
+      const auto found = entries.find(key);
+      return found == entries.end() ? std::string() : found->second;
+    };
+    if (const std::string version = text("format_version"); !version.empty() && version != "1") {
+      fail("trace format version " + version + " is not known", "this build reads version 1");
+    }
+    TraceMetadata& metadata = trace_.metadata;
+    metadata.engine = text("engine");
+    metadata.weight_hash = text("weight_hash");
+    if (const std::string dtype = text("storage_dtype"); !dtype.empty())
+      metadata.storage = dtype_from_name(dtype);
+    if (const std::string dtype = text("compute_dtype"); !dtype.empty())
+      metadata.compute = dtype_from_name(dtype);
+  }
+
+  void place(const std::string& name, Tensor tensor) {
+    std::string_view rest = name;
+    int sequence = 0;
+    int step = 0;
+    const bool has_sequence = take_number(rest, "seq.", sequence);
+    const bool initial = rest.starts_with(kInitial);
+    if (initial) rest.remove_prefix(kInitial.size());
+    if (has_sequence && !initial && !take_number(rest, "step.", step)) fail(name + ": has seq. but no step.");
+    if (prefixed_ && *prefixed_ != has_sequence)
+      fail(name + ": the prefix seq.I/step.N/ is on some names only");
+    prefixed_ = has_sequence;
+    OpSite site;
+    if (!parse_site(rest, site)) fail(name + ": unknown probe", "docs/trace-format.md lists the names");
+    if (!initial) {
+      step_of(sequence, step).tensors[site] = std::move(tensor);
+      return;
+    }
+    const bool is_key = site.probe == Probe::past_key;
+    if (!is_key && site.probe != Probe::past_value) fail(name + ": only caches can be initial");
+    InitialCache& cache = trace_.initial[sequence];
+    (is_key ? cache.key : cache.value)[site.layer] = std::move(tensor);
+  }
+
+  Trace take() {
+    if (trace_.steps.empty()) fail("holds no tensor at a probe", "nothing to judge or compare");
+    std::sort(trace_.steps.begin(), trace_.steps.end(), [](const TraceStep& a, const TraceStep& b) {
+      return std::pair(a.sequence, a.step) < std::pair(b.sequence, b.step);
+    });
+    return std::move(trace_);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what, std::string_view hint = {}) const {
+    throw Error(what, where_, hint);
+  }
+
+  TraceStep& step_of(int sequence, int step) {
+    for (TraceStep& existing : trace_.steps) {
+      if (existing.sequence == sequence && existing.step == step) return existing;
+    }
+    trace_.steps.push_back({sequence, step, {}, std::nullopt});
+    return trace_.steps.back();
+  }
+
+  std::string where_;
+  Trace trace_;
+  std::optional<bool> prefixed_;
+};
+
+}  // namespace
+
+void write_trace(const Trace& trace, const std::filesystem::path& path) {
+  const TraceMetadata& metadata = trace.metadata;
+  write_tensor_file(path,
+                    {{"format", std::string(kFormat)},
+                     {"format_version", std::to_string(metadata.format_version)},
+                     {"engine", metadata.engine},
+                     {"storage_dtype", std::string(dtype_name(metadata.storage))},
+                     {"compute_dtype", std::string(dtype_name(metadata.compute))},
+                     {"weight_hash", metadata.weight_hash}},
+                    name_all(trace));
+}
+
+Trace read_trace(const std::filesystem::path& path) {
+  TensorFile file = read_tensor_file(path);
+  TraceBuilder builder(path.string());
+  builder.read_metadata(file.metadata);
+  for (NamedTensor& named : file.tensors) builder.place(named.name, std::move(named.tensor));
+  return builder.take();
+}
+
+}  // namespace plumbline
