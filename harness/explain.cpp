@@ -114,7 +114,7 @@ Evidence error_by_layer(const Judgement& judgement) {
   struct Row {
     double share = 0;
     OpSite worst;
-    double residual_error = 0;
+    std::optional<double> residual_error;
   };
   std::map<int, Row> rows;
   for (const OpResult& op : judgement.ops) {
@@ -123,14 +123,14 @@ Evidence error_by_layer(const Judgement& judgement) {
     if (op.share > row.share || row.share == 0) row.worst = op.site;
     row.share = std::max(row.share, op.share);
     if (op.site.probe == Probe::mlp_residual && op.accumulated) {
-      row.residual_error = std::max(row.residual_error, op.accumulated->max_abs);
+      row.residual_error = std::max(row.residual_error.value_or(0), op.accumulated->max_abs);
     }
   }
   Evidence table{"error by layer", {"layer", "largest share of a gate", "at", "accumulated max abs"}, {}};
   for (const auto& [layer, row] : rows) {
     table.rows.push_back({std::to_string(layer), fmt::format("{:.3f}", row.share),
                           std::string(probe_spec(row.worst.probe).name),
-                          fmt::format("{:.2e}", row.residual_error)});
+                          row.residual_error ? fmt::format("{:.2e}", *row.residual_error) : "not measured"});
   }
   return table;
 }
@@ -153,7 +153,7 @@ Evidence share_by_op(const Judgement& judgement) {
   for (const auto& [op, row] : rows) {
     table.rows.push_back({std::string(op_class_name(op)), std::to_string(row.checks),
                           fmt::format("{:.3f}", row.share), site_name(row.worst),
-                          fmt::format("{:.2f}", row.slope)});
+                          row.slope > 0 ? fmt::format("{:.2f}", row.slope) : "–"});
   }
   return table;
 }

@@ -252,8 +252,11 @@ OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replaye
   }
   const OpClass judged_as = result.judged_as;
   const Tolerance& tolerance = tolerances.op(judged_as, storage, device);
-  result = compare_op(*actual, *replay, tolerance, judged_as, tolerances.gate("forbidden_weight"));
+  const char* forbidden = options.our_engine ? "forbidden_weight" : "forbidden_weight_others";
+  result = compare_op(*actual, *replay, tolerance, judged_as, tolerances.gate(forbidden));
   result.site = site;
+  // Ids that nobody gave are compared with themselves.
+  result.trivial = result.trivial || (judged_as == OpClass::token_ids && step.given() == nullptr);
   if (result.reason.empty()) result.reason = why;
   return result;
 }
@@ -273,12 +276,20 @@ std::vector<const OpResult*> Judgement::wrong() const {
 }
 
 Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
-                DeviceKind device, const JudgeOptions& options) {
+                const JudgeOptions& options) {
   const TraceMetadata& metadata = subject.metadata;
   if (!metadata.weight_hash.empty() && metadata.weight_hash != replayer.weight_hash()) {
     throw Error(fmt::format("recorded on other weights (hash {}…, the model's is {}…)",
                             metadata.weight_hash.substr(0, 12), replayer.weight_hash().substr(0, 12)),
                 "trace", "is --model the checkpoint that the engine ran?");
+  }
+  for (const TraceStep& step : subject.steps) {
+    for (const auto& [site, tensor] : step.tensors) {
+      if (site.layer >= replayer.config().num_hidden_layers) {
+        throw Error(fmt::format("the model has {} layers", replayer.config().num_hidden_layers),
+                    site_name(site), "is --model the checkpoint that the engine ran?");
+      }
+    }
   }
   Judgement judgement;
   for (std::size_t i = 0; i < subject.steps.size(); ++i) {
@@ -288,7 +299,8 @@ Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances
     for (const OpSite site : replayer.sites()) {
       const int last = options.last_layer < 0 ? site.layer : options.last_layer;
       if (site.layer >= 0 && (site.layer < options.first_layer || site.layer > last)) continue;
-      OpResult result = judge_op(site, step, replayer, tolerances, metadata.storage, device, options);
+      OpResult result =
+          judge_op(site, step, replayer, tolerances, metadata.storage, metadata.device, options);
       result.sequence = subject.steps[i].sequence;
       result.step = subject.steps[i].step;
       const TensorView* actual = step.find(site);

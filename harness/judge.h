@@ -48,6 +48,7 @@ struct OpResult {
 
 struct JudgeOptions {
   bool require_all = true;  // an op that was not recorded is untested (our engines); false: skipped (foreign)
+  bool our_engine = true;   // forbidden places must hold no weight at all; false: dust is let pass
   int first_layer = 0;
   int last_layer = -1;           // -1: to the end
   const Trace* truth = nullptr;  // the reference's f64 run of the same steps, for accumulated error
@@ -68,8 +69,9 @@ OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replaye
 OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolerance& tolerance, OpClass op,
                     double forbidden_weight);
 
-// Every op of every step. Throws Error for a trace of another checkpoint (weight hash).
+// Every op of every step, by the tolerance rows of the trace's storage dtype and device. Throws Error for a
+// trace of another checkpoint (weight hash).
 Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
-                DeviceKind device, const JudgeOptions& options = {});
+                const JudgeOptions& options = {});
 
 }  // namespace plumbline

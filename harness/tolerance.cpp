@@ -15,8 +15,8 @@ namespace {
 
 // Every run needs these, whatever its dtype; a gate of 0 asks for exactness.
 constexpr std::array<std::string_view, 8> kGates{
-    "final_logits_max_abs", "final_logits_mean_abs", "probability_sum",
-    "cumulative_sum",       "forbidden_weight",      "position",
+    "final_logits_max_abs", "final_logits_mean_abs",   "probability_sum",
+    "forbidden_weight",     "forbidden_weight_others", "position",
     "golden_logits_f32",    "golden_logits_f64",
 };
 

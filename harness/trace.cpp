@@ -39,6 +39,10 @@ const TensorView* lookup(const std::map<int, TensorView>& views, int layer) {
 
 }  // namespace
 
+bool made_by_our_engine(const TraceMetadata& metadata) {
+  return metadata.engine == "reference" || metadata.engine.starts_with("native-");
+}
+
 bool Trace::empty() const {
   return std::all_of(steps.begin(), steps.end(), [](const TraceStep& step) { return step.tensors.empty(); });
 }
@@ -104,7 +108,7 @@ void ProbeFilter::check(int layers) const {
 TraceRecorder::TraceRecorder(Engine& engine, ProbeFilter filter)
     : engine_(engine), filter_(std::move(filter)) {
   const EngineInfo& info = engine.info();
-  trace_.metadata = {1, info.name, info.storage, info.compute, engine.weight_hash()};
+  trace_.metadata = {1, info.name, info.storage, info.compute, info.device.kind, engine.weight_hash()};
 }
 
 void TraceRecorder::begin(std::span<const SequenceStep> steps) {

@@ -20,8 +20,12 @@ struct TraceMetadata {
   std::string engine;  // empty in a foreign trace: unknown
   DType storage = DType::f32;
   DType compute = DType::f32;
+  DeviceKind device = DeviceKind::cpu;
   std::string weight_hash;  // empty: unknown
 };
+
+// Our own engines record every probe and give a forbidden place no weight at all; others may do less.
+bool made_by_our_engine(const TraceMetadata& metadata);
 
 // One forward call of one sequence; step 0 is the prefill.
 struct TraceStep {

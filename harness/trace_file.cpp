@@ -66,6 +66,10 @@ class TraceBuilder {
       metadata.storage = dtype_from_name(dtype);
     if (const std::string dtype = text("compute_dtype"); !dtype.empty())
       metadata.compute = dtype_from_name(dtype);
+    const std::string device = text("device");
+    if (!device.empty() && device != "cpu" && device != "cuda")
+      fail("unknown device '" + device + "'", "cpu or cuda");
+    if (device == "cuda") metadata.device = DeviceKind::cuda;
   }
 
   void place(const std::string& name, Tensor tensor) {
@@ -93,6 +97,10 @@ class TraceBuilder {
 
   Trace take() {
     if (trace_.steps.empty()) fail("holds no tensor at a probe", "nothing to judge or compare");
+    for (const auto& [sequence, cache] : trace_.initial) {
+      if (cache.key.size() != cache.value.size())
+        fail("an initial cache has keys without values, or values without keys");
+    }
     std::sort(trace_.steps.begin(), trace_.steps.end(), [](const TraceStep& a, const TraceStep& b) {
       return std::pair(a.sequence, a.step) < std::pair(b.sequence, b.step);
     });
@@ -127,6 +135,7 @@ void write_trace(const Trace& trace, const std::filesystem::path& path) {
                      {"engine", metadata.engine},
                      {"storage_dtype", std::string(dtype_name(metadata.storage))},
                      {"compute_dtype", std::string(dtype_name(metadata.compute))},
+                     {"device", metadata.device == DeviceKind::cuda ? "cuda" : "cpu"},
                      {"weight_hash", metadata.weight_hash}},
                     name_all(trace));
 }

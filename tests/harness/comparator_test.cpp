@@ -82,7 +82,7 @@ Trace with(Tensor tensor) {
 Verdict judged(const Trace& trace, bool require_all = true) {
   JudgeOptions options;
   options.require_all = require_all;
-  const Judgement judgement = judge(trace, OneOp(four_values()), one_row(), DeviceKind::cpu, options);
+  const Judgement judgement = judge(trace, OneOp(four_values()), one_row(), options);
   REQUIRE(judgement.ops.size() == 1);
   return judgement.ops[0].verdict;
 }
@@ -225,14 +225,14 @@ TEST_CASE("judge: a wrong dtype fails") {
 
 TEST_CASE("judge: a missing tolerance is an error that names the op, never a default") {
   const Tolerances none = Tolerances::parse("version: 1\nops: []\ngates: []\n", "empty.yaml");
-  CHECK_THROWS_WITH(judge(with(f32({4}, {1, 2, -3, 4})), OneOp(four_values()), none, DeviceKind::cpu),
+  CHECK_THROWS_WITH(judge(with(f32({4}, {1, 2, -3, 4})), OneOp(four_values()), none),
                     Catch::Contains("no tolerance for linear x f32 x cpu"));
 }
 
 TEST_CASE("judge: a trace of other weights is refused") {
   Trace trace = with(f32({4}, {1, 2, -3, 4}));
   trace.metadata.weight_hash = "abd";
-  CHECK_THROWS_WITH(judge(trace, OneOp(four_values()), one_row(), DeviceKind::cpu),
+  CHECK_THROWS_WITH(judge(trace, OneOp(four_values()), one_row()),
                     Catch::Contains("recorded on other weights"));
 }
 

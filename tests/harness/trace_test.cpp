@@ -19,7 +19,7 @@ Tensor ramp(Shape shape) {
 
 Trace two_steps() {
   Trace trace;
-  trace.metadata = {1, "native-cpu", DType::f32, DType::f32, "feed"};
+  trace.metadata = {1, "native-cpu", DType::f32, DType::f32, DeviceKind::cuda, "feed"};
   trace.initial[0].key[0] = ramp({2, 1, 4});
   trace.initial[0].value[0] = ramp({2, 1, 4});
   for (int step = 0; step < 2; ++step) {
@@ -49,6 +49,7 @@ TEST_CASE("trace: written and read back, it is the same") {
   const Trace back = read_trace(directory / "t.safetensors");
   CHECK(back.metadata.engine == "native-cpu");
   CHECK(back.metadata.weight_hash == "feed");
+  CHECK(back.metadata.device == DeviceKind::cuda);
   REQUIRE(back.steps.size() == 2);
   for (std::size_t i = 0; i < 2; ++i) {
     REQUIRE(back.steps[i].tensors.size() == trace.steps[i].tensors.size());

@@ -1,0 +1,196 @@
+// report.json and the parts of suites: complete, and readable again.
+#include <cmath>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include "harness/error.h"
+#include "harness/report.h"
+#include "harness/report_text.h"
+
+namespace plumbline {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kFormatVersion = 1;
+
+// JSON has no NaN and no infinity.
+Json number(double value) {
+  return std::isfinite(value) ? Json(value) : Json(figure(value));
+}
+
+double number_from(const Json& json) {
+  if (json.is_number()) return json.get<double>();
+  const std::string text = json.get<std::string>();
+  if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
+  if (text == "inf") return std::numeric_limits<double>::infinity();
+  if (text == "-inf") return -std::numeric_limits<double>::infinity();
+  throw Error("'" + text + "' is no number", "");
+}
+
+Json pairs(const Environment& environment) {
+  Json list = Json::array();
+  for (const auto& [name, value] : environment.entries) list.push_back(Json::array({name, value}));
+  return list;
+}
+
+Json counts_json(const VerdictCounts& counts) {
+  return {{"verdict", verdict_name(counts.overall())},
+          {"passed", counts.passed},
+          {"failed", counts.failed},
+          {"error", counts.error},
+          {"mistrusted", counts.mistrusted},
+          {"untested", counts.untested},
+          {"skipped", counts.skipped}};
+}
+
+Json check_json(const Check& check) {
+  return {{"what", check.what},
+          {"subject", check.subject},
+          {"op", check.op},
+          {"metric", check.metric},
+          {"measured", number(check.measured)},
+          {"gate", number(check.gate)},
+          {"share", number(check.share)},
+          {"smallest_gate", number(check.smallest_gate)},
+          {"verdict", verdict_name(check.verdict)},
+          {"trivial", check.trivial},
+          {"note", check.note}};
+}
+
+Check check_from(const Json& json) {
+  Check check;
+  check.what = json.at("what").get<std::string>();
+  check.subject = json.at("subject").get<std::string>();
+  check.op = json.at("op").get<std::string>();
+  check.metric = json.at("metric").get<std::string>();
+  check.measured = number_from(json.at("measured"));
+  check.gate = number_from(json.at("gate"));
+  check.share = number_from(json.at("share"));
+  check.smallest_gate = number_from(json.at("smallest_gate"));
+  check.verdict = verdict_from_name(json.at("verdict").get<std::string>());
+  check.trivial = json.at("trivial").get<bool>();
+  check.note = json.at("note").get<std::string>();
+  return check;
+}
+
+Json case_json(const CaseReport& entry) {
+  Json evidence = Json::array();
+  for (const Evidence& shown : entry.evidence) {
+    evidence.push_back({{"title", shown.title}, {"header", shown.header}, {"rows", shown.rows}});
+  }
+  Json checks = Json::array();
+  for (const Check& check : entry.checks) checks.push_back(check_json(check));
+  return {{"id", entry.id},           {"title", entry.title},     {"counts", counts_json(entry.counts())},
+          {"message", entry.message}, {"crashed", entry.crashed}, {"seconds", number(entry.seconds)},
+          {"checks", checks},         {"evidence", evidence}};
+}
+
+CaseReport case_from(const Json& json) {
+  CaseReport entry;
+  entry.id = json.at("id").get<std::string>();
+  entry.title = json.at("title").get<std::string>();
+  entry.message = json.at("message").get<std::string>();
+  entry.crashed = json.at("crashed").get<bool>();
+  entry.seconds = number_from(json.at("seconds"));
+  for (const Json& check : json.at("checks")) entry.checks.push_back(check_from(check));
+  for (const Json& shown : json.at("evidence")) {
+    entry.evidence.push_back({shown.at("title").get<std::string>(),
+                              shown.at("header").get<std::vector<std::string>>(),
+                              shown.at("rows").get<std::vector<std::vector<std::string>>>()});
+  }
+  return entry;
+}
+
+Json phase_json(const PhaseReport& phase) {
+  Json cases = Json::array();
+  for (const CaseReport& entry : phase.cases) cases.push_back(case_json(entry));
+  return {{"phase", phase.phase},
+          {"name", phase.name},
+          {"title", phase.title},
+          {"counts", counts_json(phase.counts())},
+          {"opening_sentence", phase.opening_sentence()},
+          {"mistrusted_ops", phase.mistrusted_ops()},
+          {"model", phase.model},
+          {"engine", phase.engine},
+          {"repeat_command", phase.repeat_command},
+          {"headline", phase.headline},
+          {"assumptions", phase.assumptions},
+          {"finished", phase.finished},
+          {"running", phase.running},
+          {"error", phase.error},
+          {"partial", phase.partial},
+          {"cases", cases},
+          {"environment", pairs(phase.environment)},
+          {"seconds", number(phase.seconds)}};
+}
+
+PhaseReport phase_from(const Json& json) {
+  PhaseReport phase;
+  phase.phase = json.at("phase").get<int>();
+  phase.name = json.at("name").get<std::string>();
+  phase.title = json.at("title").get<std::string>();
+  phase.model = json.at("model").get<std::string>();
+  phase.engine = json.at("engine").get<std::string>();
+  phase.repeat_command = json.at("repeat_command").get<std::string>();
+  phase.headline = json.at("headline").get<std::string>();
+  phase.assumptions = json.at("assumptions").get<std::vector<std::string>>();
+  phase.finished = json.at("finished").get<bool>();
+  phase.running = json.at("running").get<std::string>();
+  phase.error = json.at("error").get<std::string>();
+  phase.partial = json.at("partial").get<bool>();
+  phase.seconds = number_from(json.at("seconds"));
+  for (const Json& entry : json.at("cases")) phase.cases.push_back(case_from(entry));
+  for (const Json& pair : json.at("environment")) {
+    phase.environment.entries.emplace_back(pair.at(0).get<std::string>(), pair.at(1).get<std::string>());
+  }
+  return phase;
+}
+
+std::string dump(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+// Runs `read` over the parsed text; whatever is wrong with it becomes one Error that names `where`.
+template <typename Read>
+auto parse(const std::string& text, const std::string& where, Read read) {
+  try {
+    return read(Json::parse(text));
+  } catch (const std::exception& problem) {
+    throw Error(std::string("not a report of plumbline: ") + problem.what(), where);
+  }
+}
+
+}  // namespace
+
+std::string to_json(const PhaseReport& phase) {
+  return dump(phase_json(phase));
+}
+
+PhaseReport phase_from_json(const std::string& text, const std::string& where) {
+  return parse(text, where, phase_from);
+}
+
+std::string report_json(const RunReport& run) {
+  Json phases = Json::array();
+  for (const PhaseReport& phase : run.phases) phases.push_back(phase_json(phase));
+  return dump({{"format", "plumbline report"},
+               {"version", kFormatVersion},
+               {"counts", counts_json(run.counts())},
+               {"exit_status", exit_status(run.counts())},
+               {"skipped_reason", run.skipped_reason},
+               {"phases", phases}});
+}
+
+RunReport run_from_json(const std::string& text, const std::string& where) {
+  return parse(text, where, [](const Json& json) {
+    if (json.at("version").get<int>() != kFormatVersion) throw Error("unknown format version", "");
+    RunReport run;
+    run.skipped_reason = json.at("skipped_reason").get<std::string>();
+    for (const Json& phase : json.at("phases")) run.phases.push_back(phase_from(phase));
+    return run;
+  });
+}
+
+}  // namespace plumbline

@@ -1,0 +1,22 @@
+// What the phase pages and the summary share.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/report.h"
+
+namespace plumbline {
+
+inline constexpr std::string_view kNoFigure = "–";  // where nothing was measured
+
+// The largest share of a gate that any check used, as a figure.
+std::string worst_share(const std::vector<CaseReport>& cases);
+
+// A Markdown table; empty when there is nothing to show.
+std::string environment_table(const Environment& environment);
+
+std::string seconds_text(double seconds);  // "0.25 s"
+
+}  // namespace plumbline
