@@ -1,0 +1,129 @@
+#include "impl/cpu/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "impl/mask.h"
+
+namespace plumbline::native {
+namespace {
+
+constexpr std::int64_t kQueryTile = 24;  // rows of scores at a time: whole register tiles of the kernels
+
+// Queries [begin, end) of one head.
+struct Tile {
+  std::int64_t head;
+  std::int64_t begin;
+  std::int64_t end;
+};
+
+KeyRange keys_of(const AttentionInput& in, std::int64_t query) {
+  return allowed_keys(in.past() + query, in.window);
+}
+
+std::int64_t kv_offset(const AttentionInput& in, std::int64_t head) {
+  return head / (in.heads / in.kv_heads) * in.head_dim;
+}
+
+// scores[query - tile.begin][key] for keys in `range`; rows are `stride` apart.
+void score_tile(const CpuContext& context, const AttentionInput& in, const Tile& tile, KeyRange range,
+                float* scores, std::int64_t stride) {
+  const std::int64_t kv_row = in.kv_heads * in.head_dim;
+  context.kernels.matmul({.x = in.queries + (tile.begin * in.heads + tile.head) * in.head_dim,
+                          .x_stride = in.heads * in.head_dim,
+                          .rows = tile.end - tile.begin,
+                          .w = in.keys + range.begin * kv_row + kv_offset(in, tile.head),
+                          .w_stride = kv_row,
+                          .outs = range.end - range.begin,
+                          .depth = in.head_dim,
+                          .bias = nullptr,
+                          .y = scores + range.begin,
+                          .y_stride = stride});
+  for (std::int64_t row = 0; row < tile.end - tile.begin; ++row) {
+    float* line = scores + row * stride;
+    for (std::int64_t key = range.begin; key < range.end; ++key) line[key] *= in.scale;
+  }
+}
+
+// Over the keys in `range`; touches nothing else. `probs` may be `scores`.
+void softmax_row(KeyRange range, const float* scores, float* probs) {
+  const float largest = *std::max_element(scores + range.begin, scores + range.end);
+  double sum = 0.0;
+  for (std::int64_t key = range.begin; key < range.end; ++key) {
+    probs[key] = std::exp(scores[key] - largest);
+    sum += static_cast<double>(probs[key]);
+  }
+  const auto divisor = static_cast<float>(sum);
+  for (std::int64_t key = range.begin; key < range.end; ++key) probs[key] /= divisor;
+}
+
+void context_row(const CpuContext& context, const AttentionInput& in, std::int64_t head, std::int64_t query,
+                 const float* probs, float* out) {
+  const KeyRange range = keys_of(in, query);
+  context.kernels.weighted_sum({.weights = probs,
+                                .values = in.values + kv_offset(in, head),
+                                .value_stride = in.kv_heads * in.head_dim,
+                                .begin = range.begin,
+                                .end = range.end,
+                                .dim = in.head_dim,
+                                .out = out + (query * in.heads + head) * in.head_dim});
+}
+
+// Runs body(tile) for every head and every kQueryTile queries.
+template <typename Body>
+void for_each_tile(const CpuContext& context, const AttentionInput& in, const Body& body) {
+  const std::int64_t tiles = (in.tokens + kQueryTile - 1) / kQueryTile;
+  const std::int64_t work = std::min(kQueryTile, in.tokens) * in.length * in.head_dim;
+  context.pool.parallel_for(in.heads * tiles, CpuContext::grain(work),
+                            [&](std::int64_t begin, std::int64_t end) {
+                              for (std::int64_t i = begin; i < end; ++i) {
+                                const std::int64_t first = i % tiles * kQueryTile;
+                                body(Tile{i / tiles, first, std::min(first + kQueryTile, in.tokens)});
+                              }
+                            });
+}
+
+}  // namespace
+
+void attention(const CpuContext& context, const AttentionInput& in, float* out) {
+  for_each_tile(context, in, [&](const Tile& tile) {
+    // Only keys that some query of the tile sees.
+    const KeyRange range{keys_of(in, tile.begin).begin, keys_of(in, tile.end - 1).end};
+    thread_local std::vector<float> scores;
+    scores.resize(static_cast<std::size_t>((tile.end - tile.begin) * in.length));
+    score_tile(context, in, tile, range, scores.data(), in.length);
+    for (std::int64_t query = tile.begin; query < tile.end; ++query) {
+      float* row = scores.data() + (query - tile.begin) * in.length;
+      softmax_row(keys_of(in, query), row, row);
+      context_row(context, in, tile.head, query, row, out);
+    }
+  });
+}
+
+void attention_scores(const CpuContext& context, const AttentionInput& in, float* scores) {
+  for_each_tile(context, in, [&](const Tile& tile) {
+    float* rows = scores + (tile.head * in.tokens + tile.begin) * in.length;
+    score_tile(context, in, tile, {0, in.length}, rows, in.length);
+  });
+}
+
+void attention_probs(const CpuContext& context, const AttentionInput& in, const float* scores, float* probs) {
+  for_each_tile(context, in, [&](const Tile& tile) {
+    for (std::int64_t query = tile.begin; query < tile.end; ++query) {
+      const std::int64_t row = (tile.head * in.tokens + query) * in.length;
+      std::fill_n(probs + row, in.length, 0.0f);
+      softmax_row(keys_of(in, query), scores + row, probs + row);
+    }
+  });
+}
+
+void attention_context(const CpuContext& context, const AttentionInput& in, const float* probs, float* out) {
+  for_each_tile(context, in, [&](const Tile& tile) {
+    for (std::int64_t query = tile.begin; query < tile.end; ++query) {
+      context_row(context, in, tile.head, query, probs + (tile.head * in.tokens + query) * in.length, out);
+    }
+  });
+}
+
+}  // namespace plumbline::native

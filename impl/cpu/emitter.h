@@ -1,0 +1,31 @@
+// Hands views of the engine's buffers to a probe sink, one sequence at a time.
+#pragma once
+
+#include "harness/engine.h"
+#include "impl/cpu/batch.h"
+
+namespace plumbline::native {
+
+class Emitter {
+ public:
+  Emitter(ProbeSink& sink, const Batch& batch) : sink_(sink), batch_(batch) {}
+
+  using Access = ProbeSink::Access;
+  Access access(OpSite site, const BatchStep& step) const { return sink_.access({site, step.sequence}); }
+  bool wants(OpSite site, const BatchStep& step) const { return access(site, step) != Access::none; }
+
+  // A floating tensor of one sequence, contiguous; may be written to where the sink asks.
+  void tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const;
+  // A discrete tensor of one sequence, for reading only.
+  void discrete(OpSite site, const BatchStep& step, const TensorView& view) const;
+  // Each sequence's rows of a buffer [rows, width].
+  void rows(OpSite site, float* buffer, std::int64_t width) const;
+  // The same with rows of [heads, head_dim].
+  void head_rows(OpSite site, float* buffer, std::int64_t heads, std::int64_t head_dim) const;
+
+ private:
+  ProbeSink& sink_;
+  const Batch& batch_;
+};
+
+}  // namespace plumbline::native

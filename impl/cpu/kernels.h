@@ -1,0 +1,57 @@
+// The inner loops that exist once per instruction set, as plain functions behind pointers.
+//
+// ORDER OF SUMS. Every sum along features is 16 interleaved f32 lanes: lane l takes the terms l, l + 16, …,
+// each by one fused multiply-add; the last, shorter group is padded with zeros; then lanes are added as a
+// tree, l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). So a sum has the same bits on every instruction
+// set, for one row or many, whichever thread computes it.
+//
+// The units that define these are compiled with instruction sets the machine may lack. They include nothing
+// but this header, impl/cpu/lane_kernels.h and intrinsics: an inline function of a shared header, emitted
+// there with AVX, could be the copy that the linker keeps for everyone.
+#pragma once
+
+#include <cstdint>
+
+namespace plumbline::native {
+
+// y[r, o] = sum over k of x[r, k] * w[o, k], then + bias[o]. Strides count floats between rows.
+struct MatmulArgs {
+  const float* x;  // [rows, depth]
+  std::int64_t x_stride;
+  std::int64_t rows;
+  const float* w;  // [outs, depth]
+  std::int64_t w_stride;
+  std::int64_t outs;
+  std::int64_t depth;
+  const float* bias;  // [outs], or null
+  float* y;           // [rows, outs]
+  std::int64_t y_stride;
+};
+
+// out[d] = sum over keys in [begin, end) of weights[key] * values[key, d]: in blocks of 32 keys counted from
+// key 0, sequential fused multiply-adds within a block, then the blocks' sums one after the other. Places
+// outside [begin, end) are not read.
+struct WeightedSumArgs {
+  const float* weights;  // [keys]
+  const float* values;   // [keys, dim]
+  std::int64_t value_stride;
+  std::int64_t begin;
+  std::int64_t end;
+  std::int64_t dim;
+  float* out;  // [dim]
+};
+
+struct Kernels {
+  const char* name;  // "avx512", "avx2", "scalar"
+  void (*matmul)(const MatmulArgs& args);
+  float (*sum_squares)(const float* x, std::int64_t count);
+  void (*weighted_sum)(const WeightedSumArgs& args);
+};
+
+extern const Kernels kScalarKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+}  // namespace plumbline::native

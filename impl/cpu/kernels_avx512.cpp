@@ -1,0 +1,44 @@
+// Sixteen lanes as one AVX-512 register. Compiled with -mavx512f (see kernels.h about includes).
+#include <immintrin.h>
+
+#include "impl/cpu/lane_kernels.h"
+
+namespace plumbline::native {
+namespace {
+
+struct Avx512Lanes {
+  using Vector = __m512;
+  static constexpr int kRows = 6;  // 24 accumulators, and room for the operands in 32 registers
+  static constexpr int kOuts = 4;
+
+  static Vector zero() { return _mm512_setzero_ps(); }
+  static Vector broadcast(float x) { return _mm512_set1_ps(x); }
+  static Vector load(const float* p) { return _mm512_loadu_ps(p); }
+  static __mmask16 mask(std::int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
+  static Vector load_first(const float* p, std::int64_t count) {
+    return _mm512_maskz_loadu_ps(mask(count), p);
+  }
+  static void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
+  static void store_first(float* p, std::int64_t count, Vector v) {
+    _mm512_mask_storeu_ps(p, mask(count), v);
+  }
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+  static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  // Masked by all ones: GCC 12 warns about its own unmasked intrinsic, and compiles both to the same code.
+  template <int kIndex>
+  static __m256 half(Vector v) {
+    return _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(__mmask8{0xFF}, _mm512_castps_pd(v), kIndex));
+  }
+  static float sum(Vector v) {
+    const __m256 eight = _mm256_add_ps(half<0>(v), half<1>(v));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+};
+
+}  // namespace
+
+const Kernels kAvx512Kernels = make_kernels<Avx512Lanes>("avx512");
+
+}  // namespace plumbline::native
