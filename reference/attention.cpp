@@ -1,0 +1,141 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "reference/internal/ops_torch.h"
+
+namespace plumbline::reference::ops {
+namespace {
+
+constexpr std::int64_t kReadings = 16;  // where a running sum is read
+constexpr double kSmallest = 0x1p-126;
+
+// Largest and smallest value that a running sum took, 0 included.
+struct Extent {
+  at::Tensor sum;
+  at::Tensor highest;
+  at::Tensor lowest;
+  explicit Extent(const at::Tensor& zeros) : sum(zeros), highest(zeros), lowest(zeros) {}
+  void add(const at::Tensor& terms) {
+    sum = sum + terms;
+    highest = at::maximum(highest, sum);
+    lowest = at::minimum(lowest, sum);
+  }
+  at::Tensor width() const { return highest - lowest; }
+};
+
+std::int64_t reading_step(std::int64_t n) {
+  return (n + kReadings - 1) / kReadings;
+}
+
+// How many keys each query may see: f64 [queries].
+at::Tensor allowed_keys(const at::Tensor& allowed) {
+  return allowed.sum(-1, /*keepdim=*/false, at::kDouble);
+}
+
+// R of sum_j p_j v_j over each query's allowed keys: [heads, queries, head_dim].
+at::Tensor context_wander(const at::Tensor& probs, const at::Tensor& v, const at::Tensor& allowed) {
+  std::vector<at::Tensor> rows;
+  for (std::int64_t query = 0; query < probs.size(1); ++query) {
+    const at::Tensor keys = allowed[query].nonzero().flatten();
+    const std::int64_t n = keys.numel();
+    const std::int64_t begin = n > 0 ? keys[0].item<std::int64_t>() : 0;
+    TORCH_CHECK(n == 0 || keys[n - 1].item<std::int64_t>() == begin + n - 1,
+                "allowed keys are not one range");
+    const at::Tensor p = probs.narrow(1, query, 1);  // [heads, 1, keys]
+    Extent extent(at::zeros({probs.size(0), 1, v.size(2)}, v.options()));
+    for (std::int64_t from = 0; from < n; from += reading_step(n)) {
+      const std::int64_t length = std::min(reading_step(n), n - from);
+      extent.add(at::matmul(p.narrow(2, begin + from, length), v.narrow(1, begin + from, length)));
+    }
+    rows.push_back(extent.width());
+  }
+  return at::cat(rows, 1);
+}
+
+// u sqrt(n) (R + Q): [heads, queries, head_dim]. Q holds weights at forbidden places too, if there are any:
+// an engine that leaks sums them, and rounds as it does so.
+at::Tensor weighted_sum_bound(const at::Tensor& probs, const at::Tensor& v, const at::Tensor& allowed) {
+  const at::Tensor root_n = allowed_keys(allowed).sqrt().unsqueeze(-1);
+  const at::Tensor root_squares = at::matmul(probs.square(), v.square()).sqrt();
+  return kUnitRoundoff * root_n * (context_wander(probs, v, allowed) + root_squares);
+}
+
+// [heads, queries, head_dim] -> [queries, heads * head_dim]
+at::Tensor join_heads(const at::Tensor& x) {
+  return x.transpose(0, 1).reshape({x.size(1), x.size(0) * x.size(2)});
+}
+
+// D = |s - max s| over allowed keys, 0 elsewhere.
+at::Tensor distance_from_largest(const at::Tensor& scores, const at::Tensor& allowed) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const at::Tensor largest = scores.masked_fill(allowed.logical_not(), -infinity).amax(-1, /*keepdim=*/true);
+  return (scores - largest).abs().masked_fill(allowed.logical_not(), 0.0);
+}
+
+}  // namespace
+
+at::Tensor expand_groups(const at::Tensor& x, std::int64_t group) {
+  return x.transpose(0, 1).repeat_interleave(group, 0);
+}
+
+at::Tensor scores(const at::Tensor& q, const at::Tensor& k, double scale) {
+  return at::matmul(q, k.transpose(1, 2)) * scale;
+}
+
+// s u (sqrt(d)(R + Q) + 2|qk|): the dot product, then two roundings of the scaled one.
+at::Tensor scores_bound(const at::Tensor& q, const at::Tensor& k, double scale) {
+  const std::int64_t d = q.size(2);
+  Extent extent(at::zeros({q.size(0), q.size(1), k.size(1)}, q.options()));
+  for (std::int64_t from = 0; from < d; from += reading_step(d)) {
+    const std::int64_t length = std::min(reading_step(d), d - from);
+    extent.add(at::matmul(q.narrow(2, from, length), k.narrow(2, from, length).transpose(1, 2)));
+  }
+  const at::Tensor root_squares = at::matmul(q.square(), k.square().transpose(1, 2)).sqrt();
+  const double root_d = std::sqrt(static_cast<double>(d));
+  return scale * kUnitRoundoff * (root_d * (extent.width() + root_squares) + 2.0 * extent.sum.abs());
+}
+
+at::Tensor softmax(const at::Tensor& scores, const at::Tensor& allowed) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  return at::softmax(scores.masked_fill(allowed.logical_not(), -infinity), -1);
+}
+
+// u p (D + sum p D + sqrt(n)/2 + 4) + 2^-126: each exponent's rounding, the sum's, and the division's.
+at::Tensor softmax_bound(const at::Tensor& scores, const at::Tensor& probs, const at::Tensor& allowed) {
+  const at::Tensor distance = distance_from_largest(scores, allowed);
+  const at::Tensor mean_distance = (probs * distance).sum(-1, /*keepdim=*/true);
+  const at::Tensor root_n = allowed_keys(allowed).sqrt().unsqueeze(-1);
+  const at::Tensor bound =
+      kUnitRoundoff * probs * (distance + mean_distance + root_n / 2.0 + 4.0) + kSmallest;
+  return bound.masked_fill(allowed.logical_not(), 0.0);
+}
+
+at::Tensor context(const at::Tensor& probs, const at::Tensor& v) {
+  return join_heads(at::matmul(probs, v));
+}
+
+at::Tensor context_bound(const at::Tensor& probs, const at::Tensor& v, const at::Tensor& allowed) {
+  return join_heads(weighted_sum_bound(probs, v, allowed));
+}
+
+// sqrt(sum (p (v - c) delta)^2) + u sqrt(n)(R + Q) + u|c|(sqrt(n)/2 + 4) + 2^-126, where delta = B(scores) +
+// u(2D + |s|) is what each score may be off by when it is exponentiated.
+at::Tensor fused_attention_bound(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+                                 const at::Tensor& allowed) {
+  const at::Tensor s = ops::scores(q, k, scale);
+  const at::Tensor p = ops::softmax(s, allowed);
+  const at::Tensor c = at::matmul(p, v);
+  const at::Tensor distance = distance_from_largest(s, allowed);
+  const at::Tensor delta = scores_bound(q, k, scale) + kUnitRoundoff * (2.0 * distance + s.abs());
+  // sum w (v - c)^2 with w = (p delta)^2, multiplied out so that it is three matrix products.
+  const at::Tensor w = (p * delta).square();
+  const at::Tensor spread =
+      at::matmul(w, v.square()) - 2.0 * c * at::matmul(w, v) + c.square() * w.sum(-1, /*keepdim=*/true);
+  const at::Tensor root_n = allowed_keys(allowed).sqrt().unsqueeze(-1);
+  const at::Tensor tail = kUnitRoundoff * c.abs() * (root_n / 2.0 + 4.0) + kSmallest;
+  return join_heads(spread.clamp_min(0.0).sqrt() + weighted_sum_bound(p, v, allowed) + tail);
+}
+
+}  // namespace plumbline::reference::ops

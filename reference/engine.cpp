@@ -1,0 +1,135 @@
+#include "reference/engine.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ATen/Parallel.h>
+
+#include "reference/config.h"
+#include "reference/internal/convert_torch.h"
+#include "reference/internal/forward_torch.h"
+#include "reference/internal/guard_torch.h"
+
+namespace plumbline::reference {
+namespace {
+
+constexpr std::int64_t kMostSequences = 65536;
+constexpr const char* kName = "reference engine";
+
+void check_step(const SequenceStep& step, const HistoryCache& cache, std::int64_t vocab_size) {
+  const std::int64_t past = cache.history(step.sequence).length();  // refuses an unknown sequence
+  const std::string where = std::string(kName) + ": sequence " + std::to_string(step.sequence);
+  if (step.tokens.empty()) throw Error("the step has no tokens", where);
+  if (step.positions.size() != step.tokens.size()) {
+    throw Error(std::to_string(step.positions.size()) + " positions for " +
+                    std::to_string(step.tokens.size()) + " tokens",
+                where);
+  }
+  for (const TokenId token : step.tokens) {
+    if (!(token >= 0 && token < vocab_size)) {
+      throw Error(
+          "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocab_size),
+          where);
+    }
+  }
+  for (const std::int64_t position : step.positions) {
+    if (position < 0) throw Error("position " + std::to_string(position) + " is negative", where);
+  }
+  const std::int64_t capacity = cache.spec().capacity;
+  const std::int64_t needed = past + static_cast<std::int64_t>(step.tokens.size());
+  if (capacity > 0 && needed > capacity) {
+    throw Error(std::to_string(needed) + " tokens exceed the cache's capacity of " + std::to_string(capacity),
+                where);
+  }
+}
+
+class ReferenceEngine final : public Engine {
+ public:
+  ReferenceEngine(const std::filesystem::path& directory, const EngineOptions& options)
+      : config_(load_config(directory)),
+        weights_(directory, config_, options.dtype, options.dtype),
+        info_{"reference", Device{}, options.dtype, options.dtype, "libtorch", options.threads},
+        mark_(std::make_shared<const int>(0)) {}
+
+  const EngineInfo& info() const override { return info_; }
+  const ModelConfig& config() const override { return config_; }
+  const std::string& weight_hash() const override { return weights_.hash(); }
+  std::unique_ptr<Cache> make_cache(const CacheSpec& spec) const override;
+  Logits forward(std::span<const SequenceStep> steps, Cache& cache, ProbeSink& sink) override;
+  Tensor to_host(const TensorView& view) override { return copy_host(view); }
+  void synchronize() override {}
+
+ private:
+  HistoryCache& own(Cache& cache) const;
+
+  ModelConfig config_;
+  Weights weights_;
+  EngineInfo info_;
+  EngineMark mark_;
+  std::vector<at::Tensor> logits_;  // what the last forward's views point into
+};
+
+std::unique_ptr<Cache> ReferenceEngine::make_cache(const CacheSpec& spec) const {
+  if (spec.dtype != info_.storage) {
+    throw Error("stores no " + std::string(dtype_name(spec.dtype)) + " cache", kName,
+                "its dtype is " + std::string(dtype_name(info_.storage)));
+  }
+  if (!(spec.max_sequences >= 1 && spec.max_sequences <= kMostSequences)) {
+    throw Error("max_sequences is " + std::to_string(spec.max_sequences), kName,
+                "1 to " + std::to_string(kMostSequences));
+  }
+  const bool capacity_fits = spec.capacity >= (spec.kind == CacheKind::fixed ? 1 : 0);
+  if (!capacity_fits) throw Error("cache capacity is " + std::to_string(spec.capacity), kName);
+  return std::make_unique<HistoryCache>(spec, mark_);
+}
+
+HistoryCache& ReferenceEngine::own(Cache& cache) const {
+  auto* own = dynamic_cast<HistoryCache*>(&cache);
+  if (own == nullptr || own->maker() != mark_) throw Error("the cache was made by another engine", kName);
+  return *own;
+}
+
+Logits ReferenceEngine::forward(std::span<const SequenceStep> steps, Cache& any_cache, ProbeSink& sink) {
+  HistoryCache& cache = own(any_cache);
+  std::set<SequenceId> named;
+  for (const SequenceStep& step : steps) {
+    check_step(step, cache, config_.vocab_size);
+    if (!named.insert(step.sequence).second) {
+      throw Error("sequence " + std::to_string(step.sequence) + " is named twice", kName);
+    }
+  }
+  if (at::get_num_threads() != info_.threads) at::set_num_threads(info_.threads);
+
+  std::vector<History> histories;
+  std::vector<at::Tensor> logits;
+  for (const SequenceStep& step : steps) {
+    const std::int64_t past = cache.length(step.sequence);
+    histories.push_back(cache.extended(step.sequence, step.tokens, step.positions));
+    logits.push_back(in_torch([&] {
+      ForwardPass pass(config_, weights_, info_.compute, step.sequence, past, sink);
+      return pass.run(histories.back(), step.logits);
+    }));
+  }
+
+  // Nothing below throws: the cache changes only when every step has succeeded.
+  logits_ = std::move(logits);
+  Logits result;
+  for (const at::Tensor& rows : logits_) result.steps.push_back(view_of(rows));
+  for (std::size_t i = 0; i < steps.size(); ++i) cache.replace(steps[i].sequence, std::move(histories[i]));
+  return result;
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_engine(const std::filesystem::path& directory, const EngineOptions& options) {
+  if (options.dtype != DType::f32 && options.dtype != DType::f64) {
+    throw Error("computes no " + std::string(dtype_name(options.dtype)), kName, "f32 or f64");
+  }
+  if (options.threads < 1) throw Error("threads is " + std::to_string(options.threads), kName, "at least 1");
+  return std::make_unique<ReferenceEngine>(directory, options);
+}
+
+}  // namespace plumbline::reference

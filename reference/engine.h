@@ -1,0 +1,23 @@
+// The reference as an engine: LibTorch, literal, on the CPU, the whole sequence computed anew at each step.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "harness/engine.h"
+
+namespace plumbline::reference {
+
+struct EngineOptions {
+  // f32 follows transformers' eager model. In f64 everything is f64 but inv_freq and the product position *
+  // inv_freq, which are f32 by specification; cos and sin of that angle are taken in f64.
+  DType dtype = DType::f32;
+  int threads = 1;  // LibTorch's, for the whole process
+};
+
+// Throws Error for a checkpoint that is broken or not Qwen2, another dtype, or threads < 1.
+// Its cache holds tokens, not keys (Cache::holds_keys is false); a probe that a sink modifies changes what
+// this call goes on with, for the rows of its step, and is forgotten by the next call.
+std::unique_ptr<Engine> make_engine(const std::filesystem::path& directory, const EngineOptions& options);
+
+}  // namespace plumbline::reference

@@ -1,0 +1,109 @@
+#include "reference/internal/pretokenizer.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+
+#include "harness/error.h"
+
+namespace plumbline::reference {
+namespace {
+
+// PCRE2's \s also holds U+180E, which Unicode took out of White_Space in version 6.3.
+std::string with_white_space_property(const std::string& pattern) {
+  std::string out;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '\\' || i + 1 == pattern.size()) {
+      out += pattern[i];
+      continue;
+    }
+    const char next = pattern[++i];
+    if (next == 's') {
+      out += "\\p{White_Space}";
+    } else if (next == 'S') {
+      out += "\\P{White_Space}";
+    } else {
+      out += {'\\', next};
+    }
+  }
+  return out;
+}
+
+std::string pcre2_message(int code) {
+  PCRE2_UCHAR text[256];
+  pcre2_get_error_message(code, text, sizeof(text));
+  return reinterpret_cast<const char*>(text);
+}
+
+PCRE2_SPTR bytes_of(std::string_view text) {
+  return reinterpret_cast<PCRE2_SPTR>(text.data());
+}
+
+struct FreeMatch {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+};
+
+}  // namespace
+
+struct RegexSplit::Compiled {
+  pcre2_code* code = nullptr;
+  Compiled() = default;
+  Compiled(const Compiled&) = delete;
+  Compiled& operator=(const Compiled&) = delete;
+  ~Compiled() { pcre2_code_free(code); }
+};
+
+RegexSplit::RegexSplit(const std::string& pattern, const std::string& where) {
+  const std::string text = with_white_space_property(pattern);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  auto compiled = std::make_shared<Compiled>();
+  compiled->code =
+      pcre2_compile(bytes_of(text), text.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
+  if (compiled->code == nullptr)
+    throw Error("its regular expression does not compile", where, pcre2_message(error));
+  compiled_ = std::move(compiled);
+}
+
+std::vector<std::string_view> RegexSplit::operator()(std::string_view text) const {
+  const std::unique_ptr<pcre2_match_data, FreeMatch> match(
+      pcre2_match_data_create_from_pattern(compiled_->code, nullptr));
+  std::vector<std::string_view> pieces;
+  std::size_t cut = 0;   // everything before is in a piece
+  std::size_t from = 0;  // where the search goes on
+  while (from < text.size()) {
+    const int found = pcre2_match(compiled_->code, bytes_of(text), text.size(), from, PCRE2_NO_UTF_CHECK,
+                                  match.get(), nullptr);
+    if (found == PCRE2_ERROR_NOMATCH) break;
+    if (found < 0)
+      throw Error("the regular expression gave up on this text", "tokenizer", pcre2_message(found));
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
+    if (range[1] == range[0]) {  // an empty match cuts nothing; step over one character
+      from = range[1] + 1;
+      while (from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80) ++from;
+      continue;
+    }
+    if (range[0] > cut) pieces.push_back(text.substr(cut, range[0] - cut));
+    pieces.push_back(text.substr(range[0], range[1] - range[0]));
+    cut = from = range[1];
+  }
+  if (cut < text.size()) pieces.push_back(text.substr(cut));
+  return pieces;
+}
+
+std::string nfc(std::string_view text) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* form = icu::Normalizer2::getNFCInstance(status);
+  std::string normalized;
+  icu::StringByteSink<std::string> sink(&normalized);
+  if (U_SUCCESS(status)) {
+    const auto length = static_cast<std::int32_t>(text.size());
+    require(length >= 0 && static_cast<std::size_t>(length) == text.size(), "nfc: text beyond 2 GiB");
+    form->normalizeUTF8(0, icu::StringPiece(text.data(), length), sink, nullptr, status);
+  }
+  if (U_FAILURE(status)) throw Error("cannot normalize text", "ICU", u_errorName(status));
+  return normalized;
+}
+
+}  // namespace plumbline::reference

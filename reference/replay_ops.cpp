@@ -1,0 +1,176 @@
+// Replays of everything but attention.
+#include <string>
+#include <vector>
+
+#include "reference/internal/convert_torch.h"
+#include "reference/internal/ops_torch.h"
+#include "reference/internal/replay_torch.h"
+#include "reference/mask.h"
+
+namespace plumbline::reference {
+namespace {
+
+// An op's i-th input as the probe table names it: a probe, or the residual stream.
+at::Tensor input(const ReplayModel& model, const Recorded& in, OpSite site, std::size_t i,
+                 std::int64_t rows) {
+  const OpInput& source = probe_spec(site.probe).inputs.at(i);
+  if (source.source == InputSource::residual_stream) {
+    return in.residual_stream(site.layer < 0 ? static_cast<int>(model.config.num_hidden_layers) : site.layer,
+                              rows);
+  }
+  require(source.source == InputSource::probe, "replay: an input that is no tensor of this step");
+  return in.probe({source.probe, probe_spec(source.probe).scope == ProbeScope::layer ? site.layer : -1},
+                  rows);
+}
+
+// "self_attn.q_proj" + ".weight": weights are named as the probes that they make.
+at::Tensor weight(const ReplayModel& model, OpSite site, const std::string& kind) {
+  const std::string name = std::string(probe_spec(site.probe).name) + kind;
+  if (site.layer >= 0) return model.weights.layer(site.layer, name);
+  return kind == ".bias" ? at::Tensor() : model.weights.get(name);
+}
+
+Replay exact(const at::Tensor& expected) {
+  Replay replay;
+  replay.expected = to_harness(expected);
+  return replay;
+}
+
+Replay bounded(const at::Tensor& expected, const at::Tensor& bound, std::vector<bool> distinct = {}) {
+  Replay replay = exact(expected);
+  replay.bound = to_harness(bound.expand_as(expected));
+  replay.distinct_row = std::move(distinct);
+  return replay;
+}
+
+bool all_at_zero(const at::Tensor& positions) {
+  return positions.count_nonzero().item<std::int64_t>() == 0;
+}
+
+// cos or sin, and their derivative's size, of f64 angles: [tokens, head_dim].
+at::Tensor wave(OpSite site, const at::Tensor& angles) {
+  return site.probe == Probe::cos ? angles.cos() : angles.sin();
+}
+at::Tensor slope(OpSite site, const at::Tensor& angles) {
+  return (site.probe == Probe::cos ? angles.sin() : angles.cos()).abs();
+}
+
+at::Tensor f64_angles(const Recorded& in, const Frequencies& frequencies, std::int64_t rows) {
+  return ops::rotary_angles(in.positions(rows), frequencies.table).to(at::kDouble);
+}
+
+}  // namespace
+
+Replay replay_token_ids(const ReplayModel&, const Recorded& in, OpSite site) {
+  return exact(in.given_ids(in.rows(site)));
+}
+
+Replay replay_positions(const ReplayModel&, const Recorded& in, OpSite site) {
+  return exact(in.given_positions(in.rows(site)));
+}
+
+Replay replay_mask(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const bool slides =
+      site.probe == Probe::attention_mask_sliding ||
+      (site.probe == Probe::attention_mask && model.config.layer_types.at(0) == LayerType::sliding_attention);
+  const std::int64_t rows = in.rows(site);
+  Replay replay;
+  replay.expected =
+      allowed_mask(rows, in.past() + in.tokens() - rows, slides ? model.config.sliding_window : std::nullopt);
+  replay.trivial = as_torch(replay.expected.view()).all().item<bool>();
+  return replay;
+}
+
+// B is one ulp of f32 at the exact value.
+Replay replay_inv_freq(const ReplayModel& model, const Recorded&, OpSite) {
+  Replay replay = exact(ops::exact_inverse_frequencies(model.config));
+  replay.bound = Tensor(DType::f64, replay.expected.shape());
+  const auto expected = std::as_const(replay.expected).values<double>();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    replay.bound.values<double>()[i] = 2.0 * half_spacing(expected[i], DType::f32);
+  }
+  return replay;
+}
+
+// u f, f the attention factor, at the f32 angle. An engine whose frequencies are not known made them itself:
+// then 2u angle |slope| with lambda 10 comes on top, here times 10 / 2.5, because lambda is 2.5.
+Replay replay_cos_sin(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const std::int64_t rows = in.rows(site);
+  const double factor = model.config.rope.attention_factor;
+  const Frequencies frequencies = in.frequencies();
+  const at::Tensor angles = f64_angles(in, frequencies, rows);
+  at::Tensor bound = at::full_like(angles, ops::kUnitRoundoff * factor);
+  if (!frequencies.recorded)
+    bound = bound + 10.0 / 2.5 * 2.0 * ops::kUnitRoundoff * factor * angles.abs() * slope(site, angles);
+  const at::Tensor positions = in.positions(rows);
+  Replay replay = bounded(wave(site, angles) * factor, bound, distinct_rows({positions}));
+  replay.trivial = all_at_zero(positions);
+  return replay;
+}
+
+Replay replay_embedding(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const at::Tensor ids = in.token_ids(in.rows(site));
+  Replay replay = exact(ops::embedding(ids, model.weights.get("model.embed_tokens.weight")));
+  replay.distinct_row = distinct_rows({ids});
+  return replay;
+}
+
+Replay replay_rms_norm(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const at::Tensor x = input(model, in, site, 0, in.rows(site));
+  const at::Tensor y = ops::rms_norm(x, weight(model, site, ".weight"), model.config.rms_norm_eps);
+  return bounded(y, ops::rms_norm_bound(y), distinct_rows({x}));
+}
+
+Replay replay_linear(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const at::Tensor x = input(model, in, site, 0, in.rows(site));
+  const at::Tensor w = weight(model, site, ".weight");
+  const at::Tensor b = weight(model, site, ".bias");
+  return bounded(ops::linear(x, w, b), ops::linear_bound(x, w, b), distinct_rows({x}));
+}
+
+Replay replay_rope(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const std::int64_t rows = in.rows(site);
+  const double factor = model.config.rope.attention_factor;
+  const at::Tensor x = input(model, in, site, 0, rows).view({rows, -1, model.config.head_dim});
+  const bool given = in.has({Probe::cos, -1}) && in.has({Probe::sin, -1});
+  at::Tensor cos;
+  at::Tensor sin;
+  at::Tensor bound = ops::rope_bound(x, factor);
+  if (given) {
+    cos = in.probe({Probe::cos, -1}, rows);
+    sin = in.probe({Probe::sin, -1}, rows);
+  } else {
+    const Frequencies frequencies = in.frequencies();
+    const at::Tensor angles = f64_angles(in, frequencies, rows);
+    cos = angles.cos() * factor;
+    sin = angles.sin() * factor;
+    if (!frequencies.recorded) bound = ops::rope_bound_own_table(x, cos, sin, angles);
+  }
+  Replay replay = bounded(ops::rope(x, cos, sin), bound, distinct_rows({x, cos, sin}));
+  replay.trivial = all_at_zero(in.positions(rows));
+  return replay;
+}
+
+Replay replay_cache_update(const ReplayModel& model, const Recorded& in, OpSite site) {
+  return exact(rounded_to(in.updated_cache(site), model.storage));
+}
+
+// The sum's one rounding, from f64: 53 bits >= 2 * 24 + 2, so rounding twice does no harm.
+Replay replay_residual(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const std::int64_t rows = in.rows(site);
+  const at::Tensor a = input(model, in, site, 0, rows);
+  const at::Tensor b = input(model, in, site, 1, rows);
+  Replay replay = exact(rounded_to(ops::residual(a, b), model.storage));
+  replay.distinct_row = distinct_rows({a, b});
+  return replay;
+}
+
+Replay replay_silu_mul(const ReplayModel& model, const Recorded& in, OpSite site) {
+  const std::int64_t rows = in.rows(site);
+  const at::Tensor gate = input(model, in, site, 0, rows);
+  const at::Tensor up = input(model, in, site, 1, rows);
+  const at::Tensor y = ops::silu_mul(gate, up);
+  return bounded(y, ops::silu_mul_bound(gate, up, y), distinct_rows({gate, up}));
+}
+
+}  // namespace plumbline::reference

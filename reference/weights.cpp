@@ -1,0 +1,125 @@
+#include "reference/weights.h"
+
+#include <algorithm>
+#include <string>
+
+#include "harness/error.h"
+#include "harness/weight_hash.h"
+#include "reference/config.h"
+#include "reference/internal/checkpoint.h"
+#include "reference/internal/json_fields.h"
+
+namespace plumbline::reference {
+namespace {
+
+DType config_dtype(const ModelConfig& config) {
+  if (config.dtype.empty() || config.dtype == "float32") return DType::f32;
+  if (config.dtype == "bfloat16") return DType::bf16;
+  if (config.dtype == "float16") return DType::f16;
+  if (config.dtype == "float64") return DType::f64;
+  throw Error("dtype " + config.dtype + " is not known here", "config.json", "float32, bfloat16 or float16");
+}
+
+// A shard is named as a plain file of the checkpoint's own directory.
+std::filesystem::path shard_path(const std::filesystem::path& directory, const nlohmann::json& value,
+                                 const std::string& where) {
+  if (!value.is_string()) throw Error("weight_map names something that is no file", where);
+  const std::filesystem::path name = value.get<std::string>();
+  if (name.empty() || name != name.filename() || name == ".." || name == ".") {
+    throw Error("weight_map names '" + name.string() + "'", where, "a file beside the index is expected");
+  }
+  return directory / name;
+}
+
+TensorIndex index_shards(const std::filesystem::path& directory, const std::filesystem::path& index_path) {
+  const std::string where = index_path.string();
+  const nlohmann::json json = parse_json_object(read_text_file(index_path), where);
+  const nlohmann::json map = json.value("weight_map", nlohmann::json());
+  if (!map.is_object()) throw Error("has no weight_map", where);
+  std::map<std::filesystem::path, TensorIndex> shards;
+  TensorIndex index;
+  for (const auto& [name, value] : map.items()) {
+    const std::filesystem::path path = shard_path(directory, value, where);
+    if (!shards.contains(path)) shards[path] = read_safetensors_header(path);
+    const auto found = shards[path].find(name);
+    if (found == shards[path].end()) throw Error("lacks " + name, path.string(), "the index places it there");
+    index.insert(*found);
+  }
+  return index;
+}
+
+}  // namespace
+
+std::vector<WeightEntry> expected_weights(const ModelConfig& config) {
+  const DerivedArchitecture sizes = derive(config);
+  const DType dtype = config_dtype(config);
+  std::vector<WeightEntry> entries;
+  const auto add = [&](const std::string& name, Shape shape, bool tied = false) {
+    entries.push_back({name, shape, dtype, tied});
+  };
+  add("model.embed_tokens.weight", {config.vocab_size, config.hidden_size});
+  add("model.norm.weight", {config.hidden_size});
+  add("lm_head.weight", {config.vocab_size, config.hidden_size}, config.tie_word_embeddings);
+  for (std::int64_t n = 0; n < config.num_hidden_layers; ++n) {
+    const std::string layer = "model.layers." + std::to_string(n) + ".";
+    add(layer + "input_layernorm.weight", {config.hidden_size});
+    add(layer + "self_attn.q_proj.weight", {sizes.query_dim, config.hidden_size});
+    add(layer + "self_attn.q_proj.bias", {sizes.query_dim});
+    for (const char* projection : {"k_proj", "v_proj"}) {
+      add(layer + "self_attn." + projection + ".weight", {sizes.key_value_dim, config.hidden_size});
+      add(layer + "self_attn." + projection + ".bias", {sizes.key_value_dim});
+    }
+    add(layer + "self_attn.o_proj.weight", {config.hidden_size, sizes.query_dim});
+    add(layer + "post_attention_layernorm.weight", {config.hidden_size});
+    add(layer + "mlp.gate_proj.weight", {config.intermediate_size, config.hidden_size});
+    add(layer + "mlp.up_proj.weight", {config.intermediate_size, config.hidden_size});
+    add(layer + "mlp.down_proj.weight", {config.hidden_size, config.intermediate_size});
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return entries;
+}
+
+TensorIndex index_checkpoint(const std::filesystem::path& directory) {
+  const std::filesystem::path single = directory / "model.safetensors";
+  const std::filesystem::path sharded = directory / "model.safetensors.index.json";
+  if (std::filesystem::exists(single)) return read_safetensors_header(single);
+  if (std::filesystem::exists(sharded)) return index_shards(directory, sharded);
+  throw Error("has no weights", directory.string(), "model.safetensors or model.safetensors.index.json");
+}
+
+std::vector<WeightEntry> stored_weights(const std::filesystem::path& directory) {
+  std::vector<WeightEntry> entries;
+  for (const auto& [name, location] : index_checkpoint(directory)) {
+    entries.push_back({name, location.shape, location.dtype, false});
+  }
+  return entries;
+}
+
+void check_against(const TensorIndex& index, const std::vector<WeightEntry>& expected,
+                   const std::filesystem::path& directory) {
+  for (const WeightEntry& entry : expected) {
+    if (entry.tied) continue;
+    const auto found = index.find(entry.name);
+    if (found == index.end()) throw Error("lacks " + entry.name, directory.string());
+    const std::string where = found->second.file.string() + ": " + entry.name;
+    if (!(found->second.shape == entry.shape)) {
+      throw Error(
+          "has shape " + found->second.shape.to_string() + ", the config asks for " + entry.shape.to_string(),
+          where);
+    }
+    if (!is_floating(found->second.dtype)) throw Error("is not floating point", where);
+  }
+}
+
+std::string hash_checkpoint(const TensorIndex& index) {
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<StoredTensor> tensors;
+  for (const auto& [name, location] : index) {
+    bytes.emplace_back(location.size);
+    read_tensor(location, bytes.back());
+    tensors.push_back({name, location.dtype, location.shape, bytes.back()});
+  }
+  return weight_hash(std::move(tensors));
+}
+
+}  // namespace plumbline::reference
