@@ -1,0 +1,95 @@
+#include "cli/common.h"
+
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "impl/cpu/engine.h"
+#include "impl/cuda/engine.h"
+#include "impl/tokenizer.h"
+#include "reference/engine.h"
+#include "reference/tokenizer.h"
+
+namespace plumbline::cli {
+
+std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesystem::path& model, DType dtype,
+                                    int threads, const std::string& isa) {
+  if (name == "cpu") {
+    native::CpuOptions options;
+    options.threads = threads;
+    options.isa = isa;
+    options.storage = dtype;
+    return native::make_cpu_engine(model, options);
+  }
+  if (name == "cuda") {
+    if (dtype != DType::f32) throw Error("the cuda engine stores f32 only", "--dtype");
+    return native::make_cuda_engine(model);
+  }
+  if (name == "reference") {
+    if (dtype != DType::f32 && dtype != DType::f64)
+      throw Error("the reference runs in f32 or f64", "--dtype");
+    return reference::make_engine(model, {dtype, threads > 0 ? threads : 1});
+  }
+  throw Error("unknown engine '" + name + "'", "--engine", "cpu, cuda or reference");
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& name, const std::filesystem::path& model) {
+  if (name == "native") return native::load_tokenizer(model);
+  if (name == "reference") return reference::load_tokenizer(model);
+  throw Error("unknown tokenizer '" + name + "'", "--engine", "native or reference");
+}
+
+std::vector<TokenId> parse_tokens(const std::string& list) {
+  std::vector<TokenId> tokens;
+  const char* at = list.data();
+  const char* const end = at + list.size();
+  while (at != end) {
+    TokenId id = 0;
+    const auto [stop, status] = std::from_chars(at, end, id);
+    const bool separated = stop == end || (*stop == ',' && stop + 1 != end);
+    if (status != std::errc{} || !separated) {
+      throw Error("'" + list + "' is not a list of token ids", "--tokens", "as in 1,2,3");
+    }
+    tokens.push_back(id);
+    at = stop == end ? end : stop + 1;
+  }
+  if (tokens.empty()) throw Error("is empty", "--tokens", "as in 1,2,3");
+  return tokens;
+}
+
+std::vector<TokenId> prompt_tokens(const PromptOptions& options, bool prompt_given, bool system_given,
+                                   const std::filesystem::path& model) {
+  if (prompt_given == !options.tokens.empty()) {
+    throw Error("give one of --prompt and --tokens", "prompt");
+  }
+  if (!prompt_given) {
+    if (system_given) throw Error("goes with --prompt, not with --tokens", "--system");
+    return parse_tokens(options.tokens);
+  }
+  const std::unique_ptr<Tokenizer> tokenizer = native::load_tokenizer(model);
+  std::string text = options.prompt;
+  if (system_given) {
+    const std::vector<ChatMessage> messages{{"system", options.system}, {"user", options.prompt}};
+    text = tokenizer->render_chat(messages, true);
+  }
+  std::vector<TokenId> tokens = tokenizer->encode(text);
+  if (tokens.empty()) throw Error("the prompt holds no token", "--prompt", "an empty prompt has no logits");
+  return tokens;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!std::filesystem::is_regular_file(path) || !file) throw Error("cannot be read", path.string());
+  if (std::filesystem::file_size(path) > 0 && !(text << file.rdbuf()))
+    throw Error("cannot be read", path.string());
+  return text.str();
+}
+
+std::string join(const std::vector<TokenId>& ids) {
+  return fmt::format("{}", fmt::join(ids, " "));
+}
+
+}  // namespace plumbline::cli

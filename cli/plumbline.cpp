@@ -1,0 +1,44 @@
+// The `plumbline` command.
+#include <iostream>
+
+#include "cli/verbs.h"
+#include "harness/error.h"
+#include "harness/verdict.h"
+
+namespace {
+
+using namespace plumbline;
+
+int run(int argc, char** argv) {
+  CLI::App app(
+      "plumbline: is a Qwen2 inference engine true? Traces it, replays every op, names the first wrong one.");
+  app.require_subcommand(1);
+  const std::vector<cli::Verb> verbs{cli::add_tokenize(app), cli::add_generate(app), cli::add_trace(app),
+                                     cli::add_compare(app),  cli::add_judge(app),    cli::add_info(app)};
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    throw Error(error.what(), "plumbline",
+                "plumbline --help lists the verbs, plumbline VERB --help its options");
+  }
+  for (const cli::Verb& verb : verbs) {
+    if (verb.command->parsed()) return verb.run();
+  }
+  throw InternalError("no verb was chosen");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const Error& error) {
+    std::cerr << "plumbline: " << error.what() << '\n';
+  } catch (const std::bad_alloc&) {
+    std::cerr << "plumbline: out of memory\n";
+  } catch (const std::exception& error) {
+    std::cerr << "plumbline: " << error.what() << '\n';
+  }
+  return kExitBadInput;
+}

@@ -1,0 +1,121 @@
+#include <charconv>
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include "cli/verbs.h"
+#include "harness/explain.h"
+#include "harness/judge.h"
+#include "harness/report.h"
+#include "harness/trace_file.h"
+#include "reference/replay.h"
+
+namespace plumbline::cli {
+namespace {
+
+struct Options {
+  std::string trace, model, tolerances, report_dir, layers;
+  bool force = false;
+};
+
+void parse_layers(const std::string& text, JudgeOptions& options) {
+  if (text.empty()) return;
+  const char* const end = text.data() + text.size();
+  auto [stop, status] = std::from_chars(text.data(), end, options.first_layer);
+  options.last_layer = options.first_layer;
+  if (status == std::errc{} && stop != end && *stop == '-') {
+    std::tie(stop, status) = [&] {
+      const auto result = std::from_chars(stop + 1, end, options.last_layer);
+      return std::pair(result.ptr, result.ec);
+    }();
+  }
+  const bool ok = status == std::errc{} && stop == end && options.first_layer >= 0 &&
+                  options.last_layer >= options.first_layer;
+  if (!ok) throw Error("'" + text + "' is not a range of layers", "--layers", "as in 0-3, or 2");
+}
+
+// What a foreign trace leaves out is taken for granted, and said.
+std::vector<std::string> assumptions(const TraceMetadata& metadata) {
+  std::vector<std::string> list;
+  if (metadata.engine.empty()) list.push_back("the trace names no engine");
+  if (metadata.weight_hash.empty())
+    list.push_back("the trace has no weight hash: taken to be of this checkpoint");
+  list.push_back(fmt::format("judged as {} storage on {}", dtype_name(metadata.storage),
+                             device_name({metadata.device, 0})));
+  list.push_back("token ids are taken as recorded: a lone trace does not say what was asked for");
+  return list;
+}
+
+PhaseReport report_of(const Options& options, const Trace& trace, const Judgement& judgement,
+                      const std::string& sentence) {
+  CaseReport all;
+  all.id = "judge";
+  all.title = "every op of the trace";
+  all.checks = to_checks(judgement, "");
+  all.evidence = {share_by_op(judgement), error_by_layer(judgement)};
+  PhaseReport report;
+  report.name = "judge";
+  report.title = "Judgement of " + std::filesystem::path(options.trace).filename().string();
+  report.model = options.model;
+  report.engine = trace.metadata.engine.empty() ? "unknown" : trace.metadata.engine;
+  report.repeat_command = fmt::format("plumbline judge {} --model {}", options.trace, options.model);
+  report.headline = sentence;
+  report.assumptions = assumptions(trace.metadata);
+  report.cases = {std::move(all)};
+  report.finished = true;
+  return report;
+}
+
+int run(const Options& options) {
+  JudgeOptions judging;
+  judging.require_all = false;  // a trace may leave probes out
+  parse_layers(options.layers, judging);
+  const Tolerances tolerances = Tolerances::load(options.tolerances);
+  Trace trace = read_trace(options.trace);
+  judging.our_engine = made_by_our_engine(trace.metadata);
+  tolerances.require_complete(trace.metadata.storage, trace.metadata.device);
+  const std::unique_ptr<Replayer> replayer = reference::make_replayer(options.model, trace.metadata.storage);
+  if (judging.last_layer >= replayer->config().num_hidden_layers) {
+    throw Error(fmt::format("the model has {} layers", replayer->config().num_hidden_layers), "--layers");
+  }
+  if (options.force) trace.metadata.weight_hash.clear();
+
+  Judgement judgement = judge(trace, *replayer, tolerances, judging);
+  skip_trivial(judgement);
+  const VerdictCounts counts = judgement.counts();
+  const std::string sentence = headline(judgement);
+  if (!options.report_dir.empty()) {
+    std::filesystem::create_directories(options.report_dir);
+    write_file_atomically(std::filesystem::path(options.report_dir) / "judge.md",
+                          phase_page(report_of(options, trace, judgement, sentence)));
+  }
+  if (!sentence.empty()) std::cout << sentence << '\n';
+  for (const OpResult* op : judgement.wrong()) {
+    std::cout << fmt::format("  {:<44} {} (share of gate {:.3g}) {}\n", site_name(op->site),
+                             verdict_name(op->verdict), op->share, op->reason);
+  }
+  std::cout << counts.to_string() << '\n';
+  for (const std::string& line : assumptions(trace.metadata)) std::cerr << "plumbline: " << line << '\n';
+  return exit_status(counts);
+}
+
+}  // namespace
+
+Verb add_judge(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  options->tolerances =
+      (std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures" / "tolerances.yaml").string();
+  CLI::App* command = app.add_subcommand("judge", "Replay every op of a trace and name the first wrong one");
+  command->footer(
+      "Exit status: 0 all passed, 1 an op is wrong, 2 unreadable, 3 nothing judged.\n"
+      "Example:\n  plumbline judge t.safetensors --model fixtures/models/tiny --report-dir reports");
+  command->add_option("TRACE", options->trace, "A trace file")->required();
+  command->add_option("--model", options->model, "The checkpoint that the engine ran")->required();
+  command->add_option("--tolerances", options->tolerances, "Another tolerances.yaml");
+  command->add_option("--report-dir", options->report_dir, "Write judge.md there");
+  command->add_option("--layers", options->layers, "Judge these layers only, as in 0-3");
+  command->add_flag("--force", options->force, "Judge even when the weight hash is another checkpoint's");
+  return {command, [options] { return run(*options); }};
+}
+
+}  // namespace plumbline::cli

@@ -1,0 +1,207 @@
+// Phase 3: is every operation of the forward pass right by its own inputs, and do the logits arrive where
+// truth's do?
+#include <fmt/format.h>
+#include <catch2/catch.hpp>
+
+#include "harness/checks.h"
+#include "harness/explain.h"
+#include "impl/generator.h"
+#include "impl/sampler.h"
+#include "phases/support/batch.h"
+#include "phases/support/sides.h"
+#include "phases/support/suite.h"
+
+namespace plumbline::phases {
+
+void prepare() {
+  load_sides();
+}
+
+namespace {
+
+constexpr OpSite kLogits{Probe::lm_head, -1};
+
+const Tensor& recorded(const Trace& trace, OpSite site) {
+  const auto found = trace.steps.at(0).tensors.find(site);
+  require(found != trace.steps[0].tensors.end(), "the trace lacks " + site_name(site));
+  return found->second;
+}
+
+// The accumulated error of the last thing computed, against truth's own run and against the golden logits.
+void record_final_logits(const JudgedPrompt& run) {
+  const TensorView actual = recorded(run.subject, kLogits).view();
+  const double gate_max = tolerances().gate("final_logits_max_abs");
+  const double gate_mean = tolerances().gate("final_logits_mean_abs");
+  record_all(check_logits(run.prompt.name, actual, recorded(run.truth, kLogits).view(), gate_max, gate_mean));
+  if (run.prompt.golden == nullptr) return;
+  const GoldenTensors golden(run.prompt.golden->tensors);
+  for (Check check :
+       check_logits(run.prompt.name, actual, golden.at("logits.f64").view(), gate_max, gate_mean)) {
+    check.what = "final logits against the golden ones";
+    record(std::move(check));
+  }
+}
+
+// The referee on trial: the reference must itself stand where Hugging Face stands.
+void record_reference_against_golden(const Prompt& prompt) {
+  if (prompt.golden == nullptr) return;
+  const GoldenTensors golden(prompt.golden->tensors);
+  const Trace f32 = record_prefill(reference(), prompt.ids, ProbeFilter({"lm_head"}));
+  const Trace f64 = record_prefill(truth(), prompt.ids, ProbeFilter({"lm_head"}));
+  const double gate_f32 = tolerances().gate("golden_logits_f32");
+  for (Check check : check_logits(prompt.name, recorded(f32, kLogits).view(), golden.at("logits.f32").view(),
+                                  gate_f32, gate_f32)) {
+    check.what = "reference f32 logits, golden f32";
+    record(std::move(check));
+  }
+  record(check_close("reference f64 logits, golden f64", prompt.name, recorded(f64, kLogits).view(),
+                     golden.at("logits.f64").view(), tolerances().gate("golden_logits_f64")));
+}
+
+void record_next_tokens(const JudgedPrompt& run) {
+  const TensorView actual = recorded(run.subject, kLogits).view();
+  const TensorView expected = recorded(run.truth, kLogits).view();
+  int other = 0;
+  double kl = 0;
+  for (std::int64_t row = 0; row < actual.shape[0]; ++row) {
+    const auto line = [&](const TensorView& logits) {
+      return TensorView(logits.rows(row, row + 1).data, logits.dtype, Shape{logits.shape[1]});
+    };
+    const LogitComparison comparison = compare_logits(line(actual), line(expected));
+    other += comparison.actual_argmax != comparison.expected_argmax ? 1 : 0;
+    kl = std::max(kl, comparison.kl);
+  }
+  Check check = check_at_most("next token at every position", run.prompt.name, "other argmax", other, 0);
+  check.note = fmt::format("largest KL {:.1e}", kl);
+  record(std::move(check));
+}
+
+void record_prompts(const std::string& case_id) {
+  for (const Prompt& prompt : prompts_of(case_id)) {
+    const JudgedPrompt& run = judged(prompt);
+    if (const std::string sentence = headline(run.judgement); !sentence.empty()) set_headline(sentence);
+    record(check_at_most("ops wrong by their own inputs", prompt.name, "ops",
+                         static_cast<double>(run.judgement.wrong().size()), 0));
+    record_final_logits(run);
+    record_next_tokens(run);
+    record_reference_against_golden(prompt);
+  }
+}
+
+std::vector<TokenId> repeat_to(const std::vector<TokenId>& ids, std::size_t length) {
+  std::vector<TokenId> tokens;
+  while (tokens.size() < length) tokens.push_back(ids[tokens.size() % ids.size()]);
+  return tokens;
+}
+
+}  // namespace
+
+TEST_CASE("3.1 single token: logits and every op", "[3.1]") {
+  record_prompts("3.1");
+}
+
+TEST_CASE("3.2 several tokens: logits and every op", "[3.2]") {
+  record_prompts("3.2");
+  Evidence table{"error by length", {"prompt", "tokens", "max abs of the final logits"}, {}};
+  for (const Prompt& prompt : all_prompts()) {
+    const JudgedPrompt& run = judged(prompt);
+    const ErrorStats stats =
+        measure_error(recorded(run.subject, kLogits).view(), recorded(run.truth, kLogits).view());
+    table.rows.push_back(
+        {prompt.name, std::to_string(prompt.ids.size()), fmt::format("{:.2e}", stats.max_abs)});
+  }
+  add_evidence(std::move(table));
+}
+
+TEST_CASE("3.3 op by op: each output against the replay of its own inputs", "[3.3]") {
+  Judgement all;
+  for (const Prompt& prompt : all_prompts()) {
+    const JudgedPrompt& run = judged(prompt);
+    record_judgement(run.judgement, prompt.name);
+    all.ops.insert(all.ops.end(), run.judgement.ops.begin(), run.judgement.ops.end());
+  }
+  add_evidence(share_by_op(all));
+}
+
+TEST_CASE("3.4 layer by layer: the residual stream after each layer against the golden one", "[3.4]") {
+  for (const Prompt& prompt : all_prompts()) {
+    const JudgedPrompt& run = judged(prompt);
+    std::optional<GoldenTensors> golden;
+    if (prompt.golden != nullptr) golden.emplace(prompt.golden->tensors);
+    for (int layer = 0; layer < static_cast<int>(subject().config().num_hidden_layers); ++layer) {
+      const OpSite site{Probe::mlp_residual, layer};
+      const TensorView actual = recorded(run.subject, site).view();
+      const auto record_against = [&](const std::string& whose, const TensorView& expected) {
+        // The contract for logits, held at each layer: rows scaled by their largest value.
+        for (Check check :
+             check_logits(prompt.name, actual, expected, tolerances().gate("final_logits_max_abs"),
+                          tolerances().gate("final_logits_mean_abs"))) {
+          check.what = site_name(site) + " against " + whose;
+          record(std::move(check));
+        }
+      };
+      record_against("truth", recorded(run.truth, site).view());
+      if (golden) record_against("the golden", golden->at(fmt::format("hidden.layer.{}.f64", layer)).view());
+    }
+  }
+  add_evidence(error_by_layer(judged(all_prompts().back()).judgement));
+}
+
+TEST_CASE("3.5 long sequences and batches: a long prompt, op by op", "[3.5]") {
+  const std::vector<TokenId> ids = all_prompts().back().ids;
+  for (const std::size_t length : {std::size_t{256}, std::size_t{options().quick ? 300u : 700u}}) {
+    Prompt prompt{fmt::format("{} tokens", length), "", repeat_to(ids, length), nullptr};
+    const JudgedPrompt& run = judged(prompt);
+    record_judgement(run.judgement, prompt.name);
+    record_final_logits(run);
+  }
+}
+
+TEST_CASE("3.5 long sequences and batches: a ragged batch, each sequence judged, and equal to itself alone",
+          "[3.5]") {
+  const std::vector<Prompt> prompts = all_prompts();
+  const Trace batch = record_batch(subject(), prompts);
+  record_judgement(judge(batch, replayer(), tolerances()), "batch");
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    record(check_same_bits("logits in the batch and alone", prompts[i].name,
+                           batch.steps.at(i).tensors.at(kLogits).view(),
+                           recorded(judged(prompts[i]).subject, kLogits).view()));
+  }
+}
+
+TEST_CASE("3.6 generation quality: greedy text is the golden text", "[3.6]") {
+  const std::unique_ptr<Sampler> sampler = native::make_sampler();
+  for (const Prompt& prompt : all_prompts()) {
+    if (prompt.golden == nullptr) {
+      record_skip("greedy text of " + prompt.name, "no golden continuation for these weights");
+      continue;
+    }
+    GenerationOptions greedy;
+    greedy.eos_token_ids = goldens()
+                               ->config.at("generation_config")
+                               .at("effective")
+                               .at("eos_token_id")
+                               .get<std::vector<std::int64_t>>();
+    NullSink nothing;
+    const GenerationResult result = native::generate(subject(), *sampler, prompt.ids, greedy, nothing);
+    record_equal("greedy tokens", prompt.name, fmt::format("{}", fmt::join(prompt.golden->greedy, " ")),
+                 fmt::format("{}", fmt::join(result.tokens, " ")));
+    if (native_tokenizer() != nullptr) {
+      record_equal("greedy text", prompt.name, prompt.golden->greedy_text,
+                   native_tokenizer()->decode(result.tokens, false));
+    }
+  }
+}
+
+TEST_CASE("3.6 generation quality: teacher-forced logits along the golden text", "[3.6]") {
+  for (const Prompt& prompt : all_prompts()) {
+    if (prompt.golden == nullptr) continue;
+    Prompt forced{prompt.name + " and its continuation", "", prompt.ids, nullptr};
+    forced.ids.insert(forced.ids.end(), prompt.golden->greedy.begin(), prompt.golden->greedy.end());
+    const JudgedPrompt& run = judged(forced);
+    record_final_logits(run);
+    record_next_tokens(run);
+  }
+}
+
+}  // namespace plumbline::phases

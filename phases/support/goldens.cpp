@@ -1,0 +1,73 @@
+#include "phases/support/goldens.h"
+
+#include <fstream>
+
+#include "harness/error.h"
+#include "harness/tensor_file.h"
+
+namespace plumbline::phases {
+namespace {
+
+GoldenPrompt read_prompt(const nlohmann::json& entry, const std::filesystem::path& directory) {
+  const nlohmann::json& greedy = entry.at("greedy");
+  GoldenPrompt prompt;
+  prompt.name = entry.at("name");
+  prompt.case_id = entry.at("case");
+  prompt.text = entry.at("text");
+  prompt.ids = entry.at("input_ids").get<std::vector<TokenId>>();
+  prompt.greedy = greedy.at("new_ids").get<std::vector<TokenId>>();
+  prompt.greedy_text = greedy.at("new_text");
+  prompt.stop = greedy.at("stop_reason") == "eos" ? StopReason::eos : StopReason::max_new_tokens;
+  prompt.tensors = directory / entry.at("file").get<std::string>();
+  return prompt;
+}
+
+Goldens read_goldens(const std::filesystem::path& directory, const nlohmann::json& manifest) {
+  Goldens goldens;
+  goldens.directory = directory;
+  for (const nlohmann::json& entry : manifest.at("prompts")) {
+    goldens.prompts.push_back(read_prompt(entry, directory));
+  }
+  goldens.config = read_json(directory / "config.json");
+  goldens.tokenization = read_json(directory / "tokenization.json");
+  goldens.sampling = read_json(directory / "sampling.json");
+  return goldens;
+}
+
+}  // namespace
+
+GoldenTensors::GoldenTensors(const std::filesystem::path& path) : path_(path) {
+  for (NamedTensor& named : read_tensor_file(path).tensors) tensors_[named.name] = std::move(named.tensor);
+}
+
+const Tensor& GoldenTensors::at(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) throw Error("no tensor '" + name + "'", path_.string(), "remake the goldens");
+  return found->second;
+}
+
+nlohmann::json read_json(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  if (!file) throw Error("cannot be read", path.string());
+  nlohmann::json parsed = nlohmann::json::parse(file, nullptr, false);
+  if (parsed.is_discarded()) throw Error("is not JSON", path.string());
+  return parsed;
+}
+
+std::optional<Goldens> find_goldens(const std::filesystem::path& fixtures, const std::string& weight_hash) {
+  const std::filesystem::path root = fixtures / "goldens";
+  if (!std::filesystem::is_directory(root)) return std::nullopt;
+  for (const auto& entry : std::filesystem::directory_iterator(root)) {
+    const std::filesystem::path manifest_path = entry.path() / "prompts.json";
+    if (!std::filesystem::is_regular_file(manifest_path)) continue;
+    const nlohmann::json manifest = read_json(manifest_path);
+    try {
+      if (manifest.at("weight_hash") == weight_hash) return read_goldens(entry.path(), manifest);
+    } catch (const nlohmann::json::exception& error) {
+      throw Error(error.what(), manifest_path.string(), "remake the goldens");
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace plumbline::phases

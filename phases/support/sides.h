@@ -1,0 +1,63 @@
+// The two sides of a run, made once and shared by a suite's cases: the subject, the reference in f32, truth
+// (the reference in f64), the replayer, the tokenizers, the tolerances and the goldens.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/engine.h"
+#include "harness/judge.h"
+#include "harness/replay.h"
+#include "harness/tokenizer.h"
+#include "harness/tolerance.h"
+#include "phases/support/goldens.h"
+
+namespace plumbline::phases {
+
+// Loads tolerances, checks them whole, and opens the checkpoint on both sides; call from prepare(). Throws
+// Error.
+void load_sides();
+
+Engine& subject();
+Engine& reference();  // f32
+Engine& truth();      // f64, on the weights as the subject stores them
+const Replayer& replayer();
+const Tolerances& tolerances();
+const Tokenizer* native_tokenizer();     // null where the checkpoint has no tokenizer
+const Tokenizer* reference_tokenizer();  // likewise
+const std::optional<Goldens>& goldens();
+
+// A prompt of a case: the goldens' own where there are any, else the case's text in the checkpoint's tokens.
+struct Prompt {
+  std::string name;
+  std::string text;
+  std::vector<TokenId> ids;
+  const GoldenPrompt* golden = nullptr;
+};
+std::vector<Prompt> prompts_of(const std::string& case_id);  // "3.1", "3.2"
+std::vector<Prompt> all_prompts();
+
+// One prefill by the subject, judged op by op, with truth's own run beside it. Made once for each prompt.
+struct JudgedPrompt {
+  Prompt prompt;
+  Trace subject;
+  Trace truth;
+  Judgement judgement;
+};
+const JudgedPrompt& judged(const Prompt& prompt);
+
+// Runs `split` forward calls over a cache of this kind (fresh), records and judges every step.
+struct JudgedSteps {
+  Trace subject;
+  Judgement judgement;
+};
+JudgedSteps judge_steps(const std::vector<TokenId>& tokens, const std::vector<std::int64_t>& split,
+                        CacheKind kind);
+
+// Records a judgement's checks under the current case, sets the headline, and adds the table by op as
+// evidence.
+void record_judgement(const Judgement& judgement, const std::string& subject_name);
+
+}  // namespace plumbline::phases

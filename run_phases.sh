@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Sets the machine up, builds, runs the phase suites and writes reports/. --help says what it takes.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/tools/setup.sh"
+
+set_up
+build plumbline plumbline-phases phase1_config phase2_tokenization phase3_forward phase4_sampling \
+  phase5_generation || exit 2
+exec "$build_dir/plumbline-phases" "$@"
