@@ -20,8 +20,9 @@ Tensor allowed_mask(std::int64_t queries, std::int64_t past, std::optional<std::
   Tensor mask(DType::boolean, {queries, keys});
   auto* out = mask.values<std::uint8_t>().data();
   for (std::int64_t query = 0; query < queries; ++query) {
-    const KeyRange range = allowed_keys(past + query, window);
-    std::fill(out + query * keys + range.begin, out + query * keys + range.end, std::uint8_t{1});
+    for (std::int64_t key = 0; key < keys; ++key) {
+      out[query * keys + key] = allowed(past + query, key, window) ? 1 : 0;
+    }
   }
   return mask;
 }

@@ -18,8 +18,11 @@ struct Tile {
   std::int64_t end;
 };
 
+// The mask says what is allowed, the cache what is there: a wrong mask must show as wrong weights, not as a
+// crash.
 KeyRange keys_of(const AttentionInput& in, std::int64_t query) {
-  return allowed_keys(in.past() + query, in.window);
+  const KeyRange range = allowed_keys(in.past() + query, in.window);
+  return {range.begin, std::min(range.end, in.length)};
 }
 
 std::int64_t kv_offset(const AttentionInput& in, std::int64_t head) {
