@@ -77,7 +77,6 @@ int run(const CLI::App& command, const Options& options) {
                                                     command.count("--system") > 0, options.model);
   const std::unique_ptr<Engine> engine =
       make_engine(options.engine, options.model, DType::f32, options.threads, options.isa);
-  if (!options.ids) std::cerr << "plumbline: " << describe(generation) << '\n';
 
   GenerationResult result;
   if (options.engine == "reference") {
@@ -86,6 +85,7 @@ int run(const CLI::App& command, const Options& options) {
     NullSink nothing;
     result = native::generate(*engine, *native::make_sampler(), prompt, generation, nothing);
   }
+  if (!options.ids) std::cerr << "plumbline: " << describe(generation) << '\n';
   if (options.ids || !std::filesystem::exists(std::filesystem::path(options.model) / "tokenizer.json")) {
     std::cout << join(result.tokens) << '\n';
     return 0;

@@ -9,14 +9,17 @@
 namespace plumbline {
 namespace {
 
-bool is_cache(OpSite site) {
-  return site.probe == Probe::past_key || site.probe == Probe::past_value;
+// What the rows of an op's output are; empty where they are no places in the sequence.
+std::string row_unit(OpSite site) {
+  const std::vector<Axis>& axes = probe_spec(site.probe).shape;
+  if (!axes.empty() && axes.front() == Axis::keys) return "slot";
+  return std::find(axes.begin(), axes.end(), Axis::tokens) != axes.end() ? "position" : "";
 }
 
 // Where along the positions the op is wrong.
 std::string spread(const OpResult& result) {
-  if (!result.first_bad_row || result.rows <= 1) return {};
-  const char* unit = is_cache(result.site) ? "slot" : "position";
+  const std::string unit = row_unit(result.site);
+  if (unit.empty() || !result.first_bad_row || result.rows <= 1) return {};
   const std::int64_t first = *result.first_bad_row;
   if (result.bad_rows == result.rows) return fmt::format(", at every {}", unit);
   if (result.bad_rows == 1) return fmt::format(", at {} {} only", unit, first);

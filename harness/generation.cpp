@@ -8,6 +8,8 @@ std::string_view stop_reason_name(StopReason reason) {
       return "eos";
     case StopReason::max_new_tokens:
       return "max_new_tokens";
+    case StopReason::callback:
+      return "callback";
     case StopReason::context_full:
       return "context_full";
   }

@@ -22,7 +22,7 @@ struct GenerationOptions {
   std::vector<double> uniforms;
 };
 
-enum class StopReason : std::uint8_t { eos, max_new_tokens, context_full };
+enum class StopReason : std::uint8_t { eos, max_new_tokens, context_full, callback };
 std::string_view stop_reason_name(StopReason reason);
 
 struct GenerationResult {

@@ -27,8 +27,8 @@ class Tokenizer {
   virtual std::string token_bytes(TokenId id) const = 0;
   virtual bool is_special(TokenId id) const = 0;
   virtual std::int64_t size() const = 0;  // highest id + 1
-  // ChatML, as Qwen2.5-Instruct renders it, without tools. The default system text is put in only where the
-  // messages have none.
+  // ChatML, as Qwen2.5-Instruct renders it, without tools. The default system text is put in where the
+  // first message is not the system's.
   virtual std::string render_chat(std::span<const ChatMessage> messages,
                                   bool add_generation_prompt) const = 0;
 };

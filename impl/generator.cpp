@@ -62,7 +62,9 @@ bool stops(const GenerationOptions& options, std::int64_t total, std::int64_t co
   const auto generated = static_cast<std::int64_t>(result.tokens.size());
   if (contains(options.eos_token_ids, result.tokens.back())) {
     result.stop = StopReason::eos;
-  } else if (!wanted_more || generated >= options.max_new_tokens) {
+  } else if (!wanted_more) {
+    result.stop = StopReason::callback;
+  } else if (generated >= options.max_new_tokens) {
     result.stop = StopReason::max_new_tokens;
   } else if (total >= context) {
     result.stop = StopReason::context_full;

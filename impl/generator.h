@@ -12,7 +12,7 @@ namespace plumbline::native {
 
 // Stops after an eos (kept in the output; one inside the prompt stops nothing), after max_new_tokens, or when
 // prompt and output together reach the config's max_position_embeddings. `on_token` sees each token as it is
-// chosen; where it returns false the loop ends early, as if max_new_tokens were reached. The last token is
+// chosen; where it returns false the loop ends early (StopReason::callback). The last token is
 // not fed back: the cache holds prompt + generated - 1 tokens. Draw i takes options.uniforms[i], or else
 // uniform(seed, 0, i) of impl/rng.h. Throws Error for an empty prompt, one longer than the context, token ids
 // outside the vocabulary, a negative max_new_tokens, or too few uniforms.
