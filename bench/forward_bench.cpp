@@ -1,5 +1,5 @@
-// How fast the native engine runs a prefill and a decode step, beside the literal reference on the same prompt in the
-// same run: read the ratios, not the times.
+// How fast the native engine runs a prefill and a decode step, beside the literal reference on the same
+// prompt in the same run: read the ratios, not the times.
 //
 //   build/forward_bench --benchmark_filter=prefill
 #include <cstdlib>
@@ -22,7 +22,8 @@ std::filesystem::path model() {
 }
 
 std::unique_ptr<Engine> make(bool native_engine) {
-  if (native_engine) return native::make_cpu_engine(model(), {.threads = 1, .isa = "", .storage = DType::f32});
+  if (native_engine)
+    return native::make_cpu_engine(model(), {.threads = 1, .isa = "", .storage = DType::f32});
   return reference::make_engine(model(), {DType::f32, 1});
 }
 
