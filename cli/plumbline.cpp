@@ -1,4 +1,5 @@
 // The `plumbline` command.
+#include <algorithm>
 #include <iostream>
 
 #include "cli/verbs.h"
@@ -19,8 +20,13 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    throw Error(error.what(), "plumbline",
-                "plumbline --help lists the verbs, plumbline VERB --help its options");
+    const std::string first = argc > 1 ? argv[1] : "";
+    const bool known = std::any_of(verbs.begin(), verbs.end(),
+                                   [&](const cli::Verb& verb) { return verb.command->get_name() == first; });
+    if (!known && !first.empty() && first[0] != '-') {
+      throw Error("unknown verb '" + first + "'", "", "plumbline --help lists the verbs");
+    }
+    throw Error(error.what(), "", "plumbline --help lists the verbs, plumbline VERB --help its options");
   }
   for (const cli::Verb& verb : verbs) {
     if (verb.command->parsed()) return verb.run();

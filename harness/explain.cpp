@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -25,6 +26,30 @@ std::string spread(const OpResult& result) {
   if (result.bad_rows == 1) return fmt::format(", at {} {} only", unit, first);
   if (result.bad_rows == result.rows - first) return fmt::format(", from {} {} on", unit, first);
   return fmt::format(", at {} of {} {}s, first {}", result.bad_rows, result.rows, unit, first);
+}
+
+// A bar of up to 20 blocks, as a picture that any Markdown viewer shows.
+std::string bar(double value, double largest) {
+  const bool drawable = std::isfinite(value) && std::isfinite(largest) && value > 0;
+  const int blocks = drawable ? static_cast<int>(std::lround(20 * value / largest)) : 0;
+  std::string text;
+  for (int i = 0; i < blocks; ++i) text += "█";
+  return text;
+}
+
+// Pearson's correlation of y with its index; 0 for a constant.
+double correlation_with_index(const std::vector<double>& y) {
+  const auto n = static_cast<double>(y.size());
+  const double mean_x = (n - 1) / 2;
+  const double mean_y = std::accumulate(y.begin(), y.end(), 0.0) / n;
+  double xy = 0, xx = 0, yy = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const double dx = static_cast<double>(i) - mean_x, dy = y[i] - mean_y;
+    xy += dx * dy;
+    xx += dx * dx;
+    yy += dy * dy;
+  }
+  return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 0;
 }
 
 bool several_steps(const Judgement& judgement) {
@@ -129,11 +154,37 @@ Evidence error_by_layer(const Judgement& judgement) {
       row.residual_error = std::max(row.residual_error.value_or(0), op.accumulated->max_abs);
     }
   }
-  Evidence table{"error by layer", {"layer", "largest share of a gate", "at", "accumulated max abs"}, {}};
+  double largest = 0;
+  for (const auto& [layer, row] : rows) largest = std::max(largest, row.residual_error.value_or(0));
+  Evidence table{"error by layer", {"layer", "largest share of a gate", "at", "accumulated max abs", ""}, {}};
   for (const auto& [layer, row] : rows) {
+    const double error = row.residual_error.value_or(0);
     table.rows.push_back({std::to_string(layer), fmt::format("{:.3f}", row.share),
                           std::string(probe_spec(row.worst.probe).name),
-                          row.residual_error ? fmt::format("{:.2e}", *row.residual_error) : "not measured"});
+                          row.residual_error ? fmt::format("{:.2e}", error) : "not measured",
+                          bar(error, largest)});
+  }
+  return table;
+}
+
+Evidence error_by_position(const TensorView& actual, const TensorView& expected) {
+  require(actual.shape == expected.shape && actual.shape.rank() == 2, "error_by_position: [tokens, n] twice");
+  constexpr std::int64_t kStretches = 24;
+  const std::int64_t tokens = actual.shape[0];
+  std::vector<double> errors;
+  for (std::int64_t row = 0; row < tokens; ++row) {
+    errors.push_back(measure_error(actual.rows(row, row + 1), expected.rows(row, row + 1)).max_abs);
+  }
+  const double largest = errors.empty() ? 0 : *std::max_element(errors.begin(), errors.end());
+  Evidence table{fmt::format("error by position (r {:.2f}, n {})", correlation_with_index(errors), tokens),
+                 {"positions", "max abs", ""},
+                 {}};
+  const std::int64_t stretches = std::min(kStretches, tokens);
+  for (std::int64_t i = 0; i < stretches; ++i) {
+    const std::int64_t first = i * tokens / stretches, last = (i + 1) * tokens / stretches;
+    const double error = *std::max_element(errors.begin() + first, errors.begin() + last);
+    table.rows.push_back({last - first == 1 ? std::to_string(first) : fmt::format("{}–{}", first, last - 1),
+                          fmt::format("{:.2e}", error), bar(error, largest)});
   }
   return table;
 }

@@ -23,6 +23,10 @@ void skip_trivial(Judgement& judgement);
 
 // Per layer: the largest local share of the gate and the accumulated error of the residual stream.
 Evidence error_by_layer(const Judgement& judgement);
+// Largest accumulated error of [tokens, n] rows in up to 24 stretches of positions, with Pearson's r of the
+// rows' largest errors against their position (evidence, never a gate). Rows alone: one position is no curve.
+Evidence error_by_position(const TensorView& actual, const TensorView& expected);
+
 // Per op class: checks, the largest share used, and where.
 Evidence share_by_op(const Judgement& judgement);
 

@@ -111,6 +111,9 @@ TEST_CASE("3.2 several tokens: logits and every op", "[3.2]") {
         {prompt.name, std::to_string(prompt.ids.size()), fmt::format("{:.2e}", stats.max_abs)});
   }
   add_evidence(std::move(table));
+  const JudgedPrompt& longest = judged(all_prompts().back());
+  add_evidence(
+      error_by_position(recorded(longest.subject, kLogits).view(), recorded(longest.truth, kLogits).view()));
 }
 
 TEST_CASE("3.3 op by op: each output against the replay of its own inputs", "[3.3]") {

@@ -46,7 +46,7 @@ OpResult compare(const Tensor& actual, const Replay& replay, const Tolerance& to
 // A replayer with one op, for what judge_op does around the comparison.
 class OneOp final : public Replayer {
  public:
-  explicit OneOp(Replay replay) : replay_(std::move(replay)) {}
+  explicit OneOp(Replay replay) : replay_(std::move(replay)) { config_.num_hidden_layers = 1; }
   const ModelConfig& config() const override { return config_; }
   const std::string& weight_hash() const override { return hash_; }
   std::span<const OpSite> sites() const override { return sites_; }
@@ -234,6 +234,12 @@ TEST_CASE("judge: a trace of other weights is refused") {
   trace.metadata.weight_hash = "abd";
   CHECK_THROWS_WITH(judge(trace, OneOp(four_values()), one_row()),
                     Catch::Contains("recorded on other weights"));
+}
+
+TEST_CASE("judge: a trace with more layers than the model is refused") {
+  Trace trace = with(f32({4}, {1, 2, -3, 4}));
+  trace.steps[0].tensors.emplace(OpSite{Probe::o_proj, 1}, f32({4}, {1, 2, -3, 4}));
+  CHECK_THROWS_WITH(judge(trace, OneOp(four_values()), one_row()), Catch::Contains("the model has 1 layers"));
 }
 
 TEST_CASE("verdict: one bad verdict among many decides the exit status") {
