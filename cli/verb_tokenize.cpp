@@ -15,9 +15,16 @@ struct Options {
   bool pieces = false, ids = false;
 };
 
-// One line for a piece of text, whatever bytes it holds.
+// One line for a piece of text; bytes that are no text by themselves (half a character) are shown in
+// hexadecimal.
 std::string quoted(const std::string& bytes) {
-  return nlohmann::json(bytes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  try {
+    return nlohmann::json(bytes).dump();
+  } catch (const nlohmann::json::type_error&) {
+    std::string hex;
+    for (const char c : bytes) hex += fmt::format("<0x{:02X}>", static_cast<unsigned char>(c));
+    return hex;
+  }
 }
 
 void print(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, const Options& options) {

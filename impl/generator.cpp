@@ -27,6 +27,7 @@ std::unique_ptr<Cache> make_cache(const Engine& engine, std::int64_t prompt,
                                   const GenerationOptions& options) {
   CacheSpec spec;
   spec.kind = options.cache;
+  spec.dtype = engine.info().storage;
   if (options.cache == CacheKind::fixed) {
     // All that can be fed: the last token chosen never is.
     const std::int64_t context = engine.config().max_position_embeddings;
@@ -44,12 +45,19 @@ double uniform_for(const GenerationOptions& options, std::size_t draw) {
   return options.uniforms[draw];
 }
 
-// Feeds `tokens` and returns the logits of the last, on the host.
+// Feeds `tokens` and returns the logits of the last on the host, in f32: sampling begins there, whatever the
+// engine computes in.
 Tensor feed(Engine& engine, Cache& cache, std::span<const TokenId> tokens, ProbeSink& sink) {
   const std::vector<std::int64_t> positions =
       position_ids(cache.length(0), static_cast<std::int64_t>(tokens.size()));
   const SequenceStep step{0, tokens, positions, LogitsWanted::last};
-  return engine.to_host(engine.forward({&step, 1}, cache, sink).steps.at(0));
+  Tensor logits = engine.to_host(engine.forward({&step, 1}, cache, sink).steps.at(0));
+  if (logits.dtype() == DType::f32) return logits;
+  Tensor narrowed(DType::f32, logits.shape());
+  std::int64_t i = 0;
+  for (float& value : narrowed.values<float>())
+    value = static_cast<float>(element_as_f64(logits.view(), i++));
+  return narrowed;
 }
 
 bool contains(std::span<const std::int64_t> ids, TokenId token) {
