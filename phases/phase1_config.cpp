@@ -127,11 +127,12 @@ TEST_CASE("1.3 derived architecture: head sizes, groups, scale", "[1.3]") {
 }
 
 TEST_CASE("1.3 derived architecture: rotary frequencies follow from the config", "[1.3]") {
-  const std::vector<Prompt> prompts = prompts_of("3.1");
-  const JudgedPrompt& run = judged(prompts.back());
-  for (const OpResult& op : run.judgement.ops) {
-    if (op.site.probe == Probe::inv_freq) record(to_check(op, "subject's table"));
-  }
+  const OpSite table{Probe::inv_freq, -1};
+  const Trace trace =
+      record_prefill(subject(), prompts_of("3.1").back().ids, ProbeFilter({site_name(table)}));
+  record(to_check(judge_op(table, TraceStepView(trace, 0), replayer(), tolerances(), trace.metadata.storage,
+                           trace.metadata.device),
+                  "subject's table"));
 }
 
 }  // namespace plumbline::phases

@@ -108,9 +108,6 @@ void load_sides() {
   made.tolerances = Tolerances::load(run.tolerances);
   made.tolerances.require_complete(run.dtype, run.engine == "cuda" ? DeviceKind::cuda : DeviceKind::cpu);
   made.subject = make_subject(run);
-  made.reference = reference::make_engine(run.model, {DType::f32, 1});
-  made.truth = reference::make_engine(run.model, {DType::f64, 1});
-  made.replayer = reference::make_replayer(run.model, run.dtype);
   if (std::filesystem::exists(run.model / "tokenizer.json")) {
     made.native_tokenizer = native::load_tokenizer(run.model);
     made.reference_tokenizer = reference::load_tokenizer(run.model);
@@ -127,13 +124,18 @@ void load_sides() {
 Engine& subject() {
   return *sides().subject;
 }
+// The reference's engines are made when a case first needs them: a large model's weights lie in memory once
+// for each.
 Engine& reference() {
+  if (!sides().reference) sides().reference = reference::make_engine(options().model, {DType::f32, 1});
   return *sides().reference;
 }
 Engine& truth() {
+  if (!sides().truth) sides().truth = reference::make_engine(options().model, {DType::f64, 1});
   return *sides().truth;
 }
 const Replayer& replayer() {
+  if (!sides().replayer) sides().replayer = reference::make_replayer(options().model, options().dtype);
   return *sides().replayer;
 }
 const Tolerances& tolerances() {

@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "cli": ("cli",) + SIDES,
     "tests": ("tests", "phases", "cli") + SIDES,
     "bench": ("bench",) + SIDES,
+    "tools": ("tools", "harness"),
 }
 
 # Beyond the table: the command that runs the suites knows the list of cases.
@@ -34,7 +35,7 @@ IMPL_SEES_OF_HARNESS = {
 OUTSIDE = {
     "LibTorch": (r"(torch|ATen|c10|caffe2)/", ("reference/", "bench/peers/")),
     "Catch2": (r"catch2/", ("phases/", "tests/")),
-    "CLI11": (r"CLI/", ("cli/", "phases/support/suite_main.cpp")),
+    "CLI11": (r"CLI/", ("cli/", "tools/", "phases/support/suite_main.cpp")),
     "yaml-cpp": (r"yaml-cpp/", ("harness/",)),
     "PCRE2": (r"pcre2\.h", ("reference/",)),
     "ICU": (r"unicode/", ("reference/",)),
