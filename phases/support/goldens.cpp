@@ -13,13 +13,26 @@ GoldenPrompt read_prompt(const nlohmann::json& entry, const std::filesystem::pat
   GoldenPrompt prompt;
   prompt.name = entry.at("name");
   prompt.case_id = entry.at("case");
-  prompt.text = entry.at("text");
+  prompt.text = entry.value("text", "");
   prompt.ids = entry.at("input_ids").get<std::vector<TokenId>>();
   prompt.greedy = greedy.at("new_ids").get<std::vector<TokenId>>();
-  prompt.greedy_text = greedy.at("new_text");
+  prompt.greedy_text = greedy.value("new_text", "");
+  prompt.max_new_tokens = greedy.at("max_new_tokens");
   prompt.stop = greedy.at("stop_reason") == "eos" ? StopReason::eos : StopReason::max_new_tokens;
   prompt.tensors = directory / entry.at("file").get<std::string>();
   return prompt;
+}
+
+// Null where there is no such file.
+nlohmann::json read_if_there(const std::filesystem::path& path) {
+  return std::filesystem::exists(path) ? read_json(path) : nlohmann::json();
+}
+
+// No end token, one, or a list of them.
+std::vector<std::int64_t> token_list(const nlohmann::json& ids) {
+  if (ids.is_null()) return {};
+  if (ids.is_number()) return {ids.get<std::int64_t>()};
+  return ids.get<std::vector<std::int64_t>>();
 }
 
 Goldens read_goldens(const std::filesystem::path& directory, const nlohmann::json& manifest) {
@@ -29,8 +42,10 @@ Goldens read_goldens(const std::filesystem::path& directory, const nlohmann::jso
     goldens.prompts.push_back(read_prompt(entry, directory));
   }
   goldens.config = read_json(directory / "config.json");
-  goldens.tokenization = read_json(directory / "tokenization.json");
-  goldens.sampling = read_json(directory / "sampling.json");
+  goldens.eos_token_ids =
+      token_list(goldens.config.at("generation_config").at("effective").at("eos_token_id"));
+  goldens.tokenization = read_if_there(directory / "tokenization.json");
+  goldens.sampling = read_if_there(directory / "sampling.json");
   return goldens;
 }
 
@@ -57,7 +72,7 @@ nlohmann::json read_json(const std::filesystem::path& path) {
 std::optional<Goldens> find_goldens(const std::filesystem::path& fixtures, const std::string& weight_hash) {
   const std::filesystem::path root = fixtures / "goldens";
   if (!std::filesystem::is_directory(root)) return std::nullopt;
-  for (const auto& entry : std::filesystem::directory_iterator(root)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
     const std::filesystem::path manifest_path = entry.path() / "prompts.json";
     if (!std::filesystem::is_regular_file(manifest_path)) continue;
     const nlohmann::json manifest = read_json(manifest_path);

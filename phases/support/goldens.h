@@ -19,10 +19,11 @@ namespace plumbline::phases {
 struct GoldenPrompt {
   std::string name;
   std::string case_id;  // "3.1" or "3.2"
-  std::string text;
+  std::string text;             // empty where the prompt was made of ids
   std::vector<TokenId> ids;
   std::vector<TokenId> greedy;  // new tokens; an eos is kept
-  std::string greedy_text;      // of the new tokens, special tokens shown
+  std::string greedy_text;      // of the new tokens, special tokens shown; empty without a tokenizer
+  std::int64_t max_new_tokens = 0;
   StopReason stop = StopReason::max_new_tokens;
   std::filesystem::path tensors;  // hidden states and logits in f32 and f64
 };
@@ -41,12 +42,14 @@ class GoldenTensors {
 struct Goldens {
   std::filesystem::path directory;
   std::vector<GoldenPrompt> prompts;
-  nlohmann::json config;        // resolved fields, derived values, inventory, generation defaults
+  nlohmann::json config;  // resolved fields, derived values, inventory, generation defaults
+  std::vector<std::int64_t> eos_token_ids;
+  // Null where the goldens have none.
   nlohmann::json tokenization;  // texts with ids and decoded text; chats
   nlohmann::json sampling;      // which tensors of sampling.safetensors hold what
 };
 
-// The goldens of the checkpoint with these weights; nullopt where there are none. Throws Error for a broken
+// Looked for in the folders below fixtures/goldens that have a prompts.json. The goldens of the checkpoint with these weights; nullopt where there are none. Throws Error for a broken
 // file.
 std::optional<Goldens> find_goldens(const std::filesystem::path& fixtures, const std::string& weight_hash);
 

@@ -1,5 +1,6 @@
 #include "phases/support/sides.h"
 
+#include <algorithm>
 #include <map>
 
 #include "harness/explain.h"
@@ -115,7 +116,9 @@ void load_sides() {
     add_assumption("the checkpoint has no tokenizer.json: prompts are arbitrary token ids");
   }
   made.goldens = find_goldens(run.fixtures, made.subject->weight_hash());
-  if (!made.goldens) {
+  if (made.goldens) {
+    add_environment("goldens", made.goldens->directory.lexically_relative(run.fixtures).generic_string());
+  } else {
     add_assumption("fixtures/goldens has nothing for these weights: held against the reference alone");
   }
   note_environment();
@@ -157,14 +160,32 @@ std::vector<Prompt> prompts_of(const std::string& case_id) {
 std::vector<Prompt> all_prompts() {
   return make_prompts({});
 }
+Prompt prompt_like(const std::string& name, std::size_t tokens) {
+  const std::vector<Prompt> prompts = all_prompts();
+  for (const Prompt& prompt : prompts) {
+    if (prompt.name == name) return prompt;
+  }
+  const auto distance = [tokens](const Prompt& prompt) {
+    return prompt.ids.size() > tokens ? prompt.ids.size() - tokens : tokens - prompt.ids.size();
+  };
+  return *std::min_element(prompts.begin(), prompts.end(),
+                           [&](const Prompt& a, const Prompt& b) { return distance(a) < distance(b); });
+}
 
 const JudgedPrompt& judged(const Prompt& prompt) {
   auto& made = sides().judged;
   if (const auto found = made.find(prompt.name); found != made.end()) return found->second;
-  JudgedPrompt entry{prompt, record_prefill(subject(), prompt.ids), record_prefill(truth(), prompt.ids), {}};
+  const ProbeFilter accumulated({"*mlp_residual", "lm_head"});
+  JudgedPrompt entry{
+      prompt, record_prefill(subject(), prompt.ids), record_prefill(truth(), prompt.ids, accumulated), {}};
   JudgeOptions with_truth;
   with_truth.truth = &entry.truth;
   entry.judgement = judge(entry.subject, replayer(), tolerances(), with_truth);
+  // Judged, the rest of the trace is of no more use, and a large model's is gigabytes.
+  const ProbeFilter kept({"*mlp_residual", "lm_head", "*k_rope", "*v_proj"});
+  for (TraceStep& step : entry.subject.steps) {
+    std::erase_if(step.tensors, [&](const auto& tensor) { return !kept.matches(tensor.first); });
+  }
   return made.emplace(prompt.name, std::move(entry)).first->second;
 }
 

@@ -32,14 +32,18 @@ const std::optional<Goldens>& goldens();
 // A prompt of a case: the goldens' own where there are any, else the case's text in the checkpoint's tokens.
 struct Prompt {
   std::string name;
-  std::string text;
+  std::string text;  // empty where the goldens are of ids
   std::vector<TokenId> ids;
   const GoldenPrompt* golden = nullptr;
 };
 std::vector<Prompt> prompts_of(const std::string& case_id);  // "3.1", "3.2"
 std::vector<Prompt> all_prompts();
+// The prompt of this name; where the goldens have no such prompt, the one nearest to this many tokens.
+Prompt prompt_like(const std::string& name, std::size_t tokens);
 
-// One prefill by the subject, judged op by op, with truth's own run beside it. Made once for each prompt.
+// One prefill by the subject, judged op by op, with truth's own run beside it. Made once for each prompt. Of
+// the traces the residual stream after each layer and the logits stay, of the subject's the keys and values
+// too.
 struct JudgedPrompt {
   Prompt prompt;
   Trace subject;
