@@ -26,7 +26,7 @@ struct Strings {
   bool golden = false;
 };
 Strings strings() {
-  if (goldens()) return {goldens()->tokenization, true};
+  if (goldens() && !goldens()->tokenization.is_null()) return {goldens()->tokenization, true};
   return {read_json(options().fixtures / "goldens" / "tiny" / "tokenization.json"), false};
 }
 

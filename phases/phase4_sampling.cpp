@@ -34,8 +34,9 @@ struct LogitRow {
 // The reference's last row of logits for some prompts, as they are and flattened (a real model's are peaked).
 std::vector<LogitRow> logit_rows() {
   std::vector<LogitRow> rows;
-  for (const Prompt& prompt : all_prompts()) {
-    if (prompt.name != "hello" && prompt.name != "prose" && prompt.name != "chat") continue;
+  std::set<std::string> seen;  // where the goldens are few, one prompt may be nearest to two of these
+  for (const Prompt& prompt : {prompt_like("hello", 1), prompt_like("prose", 37), prompt_like("chat", 112)}) {
+    if (!seen.insert(prompt.name).second) continue;
     const Trace trace = record_prefill(reference(), prompt.ids, ProbeFilter({"lm_head"}));
     const Tensor last = copy_host(trace.steps.at(0).tensors.at({Probe::lm_head, -1}).view().last_rows(1));
     const std::span<const float> values = last.values<float>();
@@ -184,6 +185,8 @@ TEST_CASE("4B.3 the chain: combinations of all stages", "[4B.3]") {
 
 TEST_CASE("4B.3 the chain: each stage of Hugging Face's chain gives the same logits", "[4B.3]") {
   if (!goldens()) return record_skip("golden chain", "no goldens for these weights");
+  if (goldens()->sampling.is_null())
+    return record_skip("golden chain", "these goldens have no sampling.json");
   const GoldenTensors tensors(goldens()->directory / goldens()->sampling.at("file").get<std::string>());
   for (const nlohmann::json& entry : goldens()->sampling.at("cases")) {
     const std::string name = entry.at("name");

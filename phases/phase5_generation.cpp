@@ -53,11 +53,24 @@ std::vector<std::int64_t> chunks(std::int64_t tokens, std::int64_t size) {
   return split;
 }
 
-Prompt prompt_named(const std::string& name) {
-  for (const Prompt& prompt : all_prompts()) {
-    if (prompt.name == name) return prompt;
-  }
-  throw InternalError("no prompt named " + name);
+// Prompts of few and of many tokens.
+Prompt word() {
+  return prompt_like("hello", 1);
+}
+Prompt words() {
+  return prompt_like("quick_brown", 3);
+}
+Prompt line() {
+  return prompt_like("count", 9);
+}
+Prompt passage() {
+  return prompt_like("prose", 37);
+}
+
+std::optional<std::int64_t> window_of(int layer) {
+  const ModelConfig& config = subject().config();
+  const bool slides = config.layer_types.at(static_cast<std::size_t>(layer)) == LayerType::sliding_attention;
+  return slides ? config.sliding_window : std::nullopt;
 }
 
 // The last step's tensor of a site.
@@ -69,11 +82,7 @@ GenerationOptions greedy_options(CacheKind kind) {
   GenerationOptions options;
   options.cache = kind;
   if (goldens()) {
-    options.eos_token_ids = goldens()
-                                ->config.at("generation_config")
-                                .at("effective")
-                                .at("eos_token_id")
-                                .get<std::vector<std::int64_t>>();
+    options.eos_token_ids = goldens()->eos_token_ids;
   } else {
     options.max_new_tokens = 8;
   }
@@ -88,11 +97,14 @@ GenerationResult native_greedy(const Prompt& prompt, const GenerationOptions& op
 }  // namespace
 
 TEST_CASE("5A.1 cache update: every step appends its keys and values, judged op by op", "[5A.1]") {
-  const std::vector<TokenId> tokens = whole_text(prompt_named("count"));
-  const auto length = std::min<std::int64_t>(static_cast<std::int64_t>(tokens.size()), 24);
+  const std::vector<TokenId> tokens = whole_text(line());
+  const std::int64_t most = options().quick ? 12 : 24;
+  const auto length = std::min(static_cast<std::int64_t>(tokens.size()), most);
   const std::vector<TokenId> part(tokens.begin(), tokens.begin() + length);
+  const std::vector<std::int64_t> prefills =
+      options().quick ? std::vector<std::int64_t>{5} : std::vector<std::int64_t>{1, 5, 10};
   for (const CacheKind kind : kKinds) {
-    for (const std::int64_t prefill : {1, 5, 10}) {
+    for (const std::int64_t prefill : prefills) {
       const JudgedSteps steps = judge_steps(part, prefill_and_steps(length, std::min(prefill, length)), kind);
       record_judgement(steps.judgement, fmt::format("{}, prefill {}", kind_name(kind), prefill));
     }
@@ -101,7 +113,7 @@ TEST_CASE("5A.1 cache update: every step appends its keys and values, judged op 
 
 TEST_CASE("5A.1 cache update: the cache holds the uncached run's rotated keys and values, bit for bit",
           "[5A.1]") {
-  const Prompt prompt = prompt_named("prose");
+  const Prompt prompt = options().quick ? line() : passage();
   const auto length = static_cast<std::int64_t>(prompt.ids.size());
   const Trace& uncached = judged(prompt).subject;
   for (const CacheKind kind : kKinds) {
@@ -120,7 +132,7 @@ TEST_CASE("5A.1 cache update: the cache holds the uncached run's rotated keys an
 
 TEST_CASE("5A.2 memory layout: the fixed cache reads back as the concatenating one, at its declared size",
           "[5A.2]") {
-  const Prompt prompt = prompt_named("prose");
+  const Prompt prompt = passage();
   const auto length = static_cast<std::int64_t>(prompt.ids.size());
   const std::int64_t capacity = length + 27;
   const ModelConfig& config = subject().config();
@@ -150,12 +162,13 @@ TEST_CASE("5A.2 memory layout: the fixed cache reads back as the concatenating o
 }
 
 TEST_CASE("5A.2 memory layout: clear, crop and fork leave what they should", "[5A.2]") {
-  const Prompt prompt = prompt_named("prose");
-  const std::vector<TokenId> shorter = prompt_named("count").ids;
+  const Prompt prompt = passage();
+  const std::vector<TokenId> shorter = line().ids;
   for (const CacheKind kind : kKinds) {
-    const auto cache = subject().make_cache({kind, 2, 128, subject().info().storage});
-    const ProbeFilter logits({"lm_head"});
     const auto length = static_cast<std::int64_t>(prompt.ids.size());
+    const auto cache =
+        subject().make_cache({kind, 2, std::max<std::int64_t>(128, length), subject().info().storage});
+    const ProbeFilter logits({"lm_head"});
     const auto last_logits = [](const Trace& trace) {
       return copy_host(trace.steps.back().tensors.at({Probe::lm_head, -1}).view().last_rows(1));
     };
@@ -199,7 +212,7 @@ TEST_CASE("5B.1 causal mask: what is allowed, for every shape of step", "[5B.1]"
 }
 
 TEST_CASE("5B.1 causal mask: no weight where it forbids, rows that sum to one", "[5B.1]") {
-  const Prompt prompt = prompt_named("prose");
+  const Prompt prompt = passage();
   const auto length = static_cast<std::int64_t>(prompt.ids.size());
   for (const CacheKind kind : kKinds) {
     const JudgedSteps steps = judge_steps(prompt.ids, chunks(length, 8), kind);
@@ -207,9 +220,9 @@ TEST_CASE("5B.1 causal mask: no weight where it forbids, rows that sum to one", 
     std::int64_t past = 0;
     for (const TraceStep& step : steps.subject.steps) {
       const auto queries = static_cast<std::int64_t>(step.given->tokens.size());
-      const Tensor allowed = reference::allowed_mask(queries, past, std::nullopt);
       for (const auto& [site, tensor] : step.tensors) {
         if (site.probe != Probe::probs) continue;
+        const Tensor allowed = reference::allowed_mask(queries, past, window_of(site.layer));
         const std::string name = fmt::format("{}, step {}, layer {}", kind_name(kind), step.step, site.layer);
         record(check_forbidden_weight("probs", name, tensor.view(), allowed.view(),
                                       tolerances().gate("forbidden_weight")));
@@ -236,8 +249,10 @@ TEST_CASE("5B.2 position ids: created, counted on, and exact as floats", "[5B.2]
 
 TEST_CASE("5C.1 the loop, stopping: greedy text over the cache is the golden text and the reference's",
           "[5C.1]") {
+  const std::size_t most = options().quick ? 3 : 40;
   for (const Prompt& prompt : all_prompts()) {
-    const GenerationOptions options = greedy_options(CacheKind::concat);
+    GenerationOptions options = greedy_options(CacheKind::concat);
+    if (prompt.golden != nullptr) options.max_new_tokens = prompt.golden->max_new_tokens;
     const GenerationResult native_result = native_greedy(prompt, options);
     if (prompt.golden != nullptr) {
       record_equal("tokens, native and golden", prompt.name, text_of(prompt.golden->greedy),
@@ -248,7 +263,7 @@ TEST_CASE("5C.1 the loop, stopping: greedy text over the cache is the golden tex
     record_equal("cache length is one behind the tokens", prompt.name,
                  std::to_string(prompt.ids.size() + native_result.tokens.size() - 1),
                  std::to_string(native_result.cache_length));
-    if (prompt.ids.size() > 40) continue;  // the reference recomputes everything at each step
+    if (prompt.ids.size() > most) continue;  // the reference recomputes everything at each step
     const GenerationResult reference_result =
         reference::generate(reference(), *reference::make_sampler(), prompt.ids, options);
     record_equal("tokens, native and reference", prompt.name, text_of(reference_result.tokens),
@@ -258,13 +273,12 @@ TEST_CASE("5C.1 the loop, stopping: greedy text over the cache is the golden tex
 
 TEST_CASE("5C.1 the loop, stopping: sampled text is the same on both sides when the uniforms are", "[5C.1]") {
   GenerationOptions options = greedy_options(CacheKind::concat);
-  options.max_new_tokens = 24;
+  options.max_new_tokens = phases::options().quick ? 8 : 24;
   options.sampling.temperature = 1.0;
   options.sampling.top_k = 20;
   options.sampling.top_p = 0.95;
   for (int i = 0; i < 24; ++i) options.uniforms.push_back((i * 37 % 100 + 0.5) / 100);
-  for (const char* name : {"hello", "quick_brown"}) {
-    const Prompt prompt = prompt_named(name);
+  for (const Prompt& prompt : {word(), words()}) {
     record_equal(
         "sampled tokens", prompt.name,
         text_of(reference::generate(reference(), *reference::make_sampler(), prompt.ids, options).tokens),
@@ -273,7 +287,7 @@ TEST_CASE("5C.1 the loop, stopping: sampled text is the same on both sides when 
 }
 
 TEST_CASE("5C.1 the loop, stopping: every end token stops, one inside the prompt does not", "[5C.1]") {
-  const Prompt prompt = prompt_named("count");
+  const Prompt prompt = line();
   GenerationOptions options = greedy_options(CacheKind::concat);
   options.max_new_tokens = 8;
   const GenerationResult free_run = native_greedy(prompt, options);
@@ -303,10 +317,9 @@ TEST_CASE("5C.1 the loop, stopping: every end token stops, one inside the prompt
 }
 
 TEST_CASE("5C.1 the loop, stopping: every decode step judged like a prefill", "[5C.1]") {
-  for (const char* name : {"hello", "count"}) {
-    const Prompt prompt = prompt_named(name);
+  for (const Prompt& prompt : {word(), line()}) {
     std::vector<TokenId> tokens = whole_text(prompt);
-    if (options().quick && tokens.size() > 24) tokens.resize(24);
+    if (options().quick && tokens.size() > 16) tokens.resize(16);
     const JudgedSteps steps = judge_steps(tokens,
                                           prefill_and_steps(static_cast<std::int64_t>(tokens.size()),
                                                             static_cast<std::int64_t>(prompt.ids.size())),
@@ -316,7 +329,7 @@ TEST_CASE("5C.1 the loop, stopping: every decode step judged like a prefill", "[
 }
 
 TEST_CASE("5C.2 conversations: a second turn over the cache is a full recompute, bit for bit", "[5C.2]") {
-  const std::vector<TokenId> first = prompt_named("prose").ids, second = prompt_named("count").ids;
+  const std::vector<TokenId> first = passage().ids, second = line().ids;
   std::vector<TokenId> both = first;
   both.insert(both.end(), second.begin(), second.end());
   const std::vector<std::int64_t> turns{static_cast<std::int64_t>(first.size()),
@@ -339,7 +352,7 @@ TEST_CASE("5C.3 fixed cache: the same tokens as the concatenating cache, and no 
                  text_of(native_greedy(prompt, greedy_options(CacheKind::concat)).tokens),
                  text_of(native_greedy(prompt, greedy_options(CacheKind::fixed)).tokens));
   }
-  const std::vector<TokenId> ids = prompt_named("count").ids;
+  const std::vector<TokenId> ids = line().ids;
   const auto length = static_cast<std::int64_t>(ids.size());
   const auto cache = subject().make_cache({CacheKind::fixed, 1, length, subject().info().storage});
   record_steps(subject(), *cache, ids, std::span(&length, 1), ProbeFilter({"lm_head"}));

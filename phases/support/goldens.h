@@ -19,7 +19,7 @@ namespace plumbline::phases {
 struct GoldenPrompt {
   std::string name;
   std::string case_id;  // "3.1" or "3.2"
-  std::string text;             // empty where the prompt was made of ids
+  std::string text;     // empty where the prompt was made of ids
   std::vector<TokenId> ids;
   std::vector<TokenId> greedy;  // new tokens; an eos is kept
   std::string greedy_text;      // of the new tokens, special tokens shown; empty without a tokenizer
@@ -49,8 +49,8 @@ struct Goldens {
   nlohmann::json sampling;      // which tensors of sampling.safetensors hold what
 };
 
-// Looked for in the folders below fixtures/goldens that have a prompts.json. The goldens of the checkpoint with these weights; nullopt where there are none. Throws Error for a broken
-// file.
+// Looked for in the folders below fixtures/goldens that have a prompts.json. The goldens of the checkpoint
+// with these weights; nullopt where there are none. Throws Error for a broken file.
 std::optional<Goldens> find_goldens(const std::filesystem::path& fixtures, const std::string& weight_hash);
 
 nlohmann::json read_json(const std::filesystem::path& path);

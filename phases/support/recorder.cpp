@@ -96,7 +96,7 @@ void Recorder::announce_end() {
   if (announced_.empty()) return;
   const CaseReport& entry = case_of(announced_);
   const VerdictCounts counts = entry.counts();
-  say(fmt::format("done {} {} {} {:.2f}s", entry.id, verdict_name(counts.overall()), entry.checks.size(),
+  say(fmt::format("done {} {} {} {:.2f}s", entry.id, verdict_name(counts.overall()), entry.checked(),
                   entry.seconds));
   announced_.clear();
 }
