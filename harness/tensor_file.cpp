@@ -1,6 +1,7 @@
 #include "harness/tensor_file.h"
 
 #include <fstream>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -33,10 +34,11 @@ std::string header_of(const std::map<std::string, std::string>& metadata,
 
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& path) : where_(path.string()), file_(path, std::ios::binary) {
+  explicit Reader(const std::filesystem::path& path) : where_(path.string()) {
     std::error_code status;
     if (!std::filesystem::is_regular_file(path, status))
       fail("no such file", "a .safetensors file is asked for");
+    file_.open(path, std::ios::binary);
     size_ = std::filesystem::file_size(path, status);
     if (!file_ || status) fail("cannot be read", "check its permissions");
   }
@@ -71,10 +73,15 @@ class Reader {
     file_.read(text.data(), static_cast<std::streamsize>(length));
     if (!file_) fail("cannot be read to the end of its header");
     bool too_deep = false;
+    std::set<std::string> names;
     Json header = Json::parse(
         text,
-        [&](int depth, Json::parse_event_t, Json&) {
+        [&](int depth, Json::parse_event_t event, Json& value) {
           too_deep = too_deep || depth > kDeepestJson;
+          const bool is_name = depth == 1 && event == Json::parse_event_t::key && !too_deep;
+          if (is_name && !names.insert(value.get<std::string>()).second) {
+            fail("names '" + value.get<std::string>() + "' twice");
+          }
           return !too_deep;
         },
         false);
@@ -116,6 +123,8 @@ class Reader {
     if (end - begin != static_cast<std::uint64_t>(shape.elements()) * dtype_size(dtype)) {
       bad(fmt::format("{} bytes do not hold {} {}", end - begin, shape.to_string(), dtype_name(dtype)));
     }
+    claimed_ += end - begin;  // tensors that share bytes could claim far more memory than the file has
+    if (claimed_ > available) bad("overlaps another tensor");
     Tensor tensor(dtype, shape);
     file_.seekg(static_cast<std::streamoff>(data_start_ + begin));
     file_.read(static_cast<char*>(tensor.mutable_view().mutable_data),
@@ -133,10 +142,9 @@ class Reader {
     for (const Json& size : sizes) {
       if (!size.is_number_unsigned()) bad("shape " + sizes.dump() + " has a size that is no whole number");
       const auto value = size.get<std::uint64_t>();
-      if (value > available || elements * value > available) {
+      if (__builtin_mul_overflow(elements, value, &elements) || value > available || elements > available) {
         bad("shape " + sizes.dump() + " is larger than the file");
       }
-      elements *= value;
       shape.append(static_cast<std::int64_t>(value));
     }
     return shape;
@@ -146,6 +154,7 @@ class Reader {
   std::ifstream file_;
   std::uint64_t size_ = 0;
   std::uint64_t data_start_ = 0;
+  std::uint64_t claimed_ = 0;  // bytes of the tensors read so far
 };
 
 }  // namespace
@@ -158,6 +167,10 @@ void write_tensor_file(const std::filesystem::path& path, const std::map<std::st
                        const std::vector<NamedView>& tensors) {
   const std::string header = header_of(metadata, tensors);
   const std::filesystem::path partial = path.string() + ".partial";
+  std::error_code status;
+  if (std::filesystem::exists(path, status) && !std::filesystem::is_regular_file(path, status)) {
+    throw Error("cannot be written", path.string(), "it is there, but no regular file: is it a directory?");
+  }
   const auto fail = [&](const char* hint) {
     std::error_code ignored;
     std::filesystem::remove(partial, ignored);
@@ -178,7 +191,6 @@ void write_tensor_file(const std::filesystem::path& path, const std::map<std::st
     file.flush();
     if (!file) fail("is the disk full?");
   }
-  std::error_code status;
   std::filesystem::rename(partial, path, status);
   if (status) fail("is it a directory?");
 }

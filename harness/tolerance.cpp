@@ -119,15 +119,18 @@ Tolerances Tolerances::load(const std::filesystem::path& path) {
 }
 
 Tolerances Tolerances::parse(const std::string& yaml, const std::string& where) {
+  try {
+    return parse_text(yaml, where);
+  } catch (const YAML::Exception& error) {  // of the parser, or of a node asked for what it is not
+    throw Error(error.what(), where);
+  }
+}
+
+Tolerances Tolerances::parse_text(const std::string& yaml, const std::string& where) {
   const Parser parser(where);
   Tolerances made;
   made.where_ = where;
-  YAML::Node root;
-  try {
-    root = YAML::Load(yaml);
-  } catch (const YAML::Exception& error) {
-    throw Error(error.what(), where);
-  }
+  const YAML::Node root = YAML::Load(yaml);
   parser.only_keys(root, {"version", "ops", "gates"});
   if (parser.text(root, "version") != "1") parser.fail(root, "version is not 1");
   if (!root["ops"].IsSequence() || !root["gates"].IsSequence())

@@ -42,6 +42,8 @@ class Tolerances {
   double gate(const std::string& name) const;
 
  private:
+  static Tolerances parse_text(const std::string& yaml, const std::string& where);
+
   std::string where_;
   std::map<std::tuple<OpClass, DType, DeviceKind>, Tolerance> ops_;
   std::map<std::string, double> gates_;

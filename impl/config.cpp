@@ -36,11 +36,11 @@ void read_sizes(const JsonFields& fields, ModelConfig& config) {
   config.hidden_size = fields.integer("hidden_size", 4096, 1, kMaxWidth);
   config.intermediate_size = fields.integer("intermediate_size", 22016, 1, kMaxWidth);
   config.num_hidden_layers = fields.integer("num_hidden_layers", 32, 1, kMaxLayers);
-  config.num_attention_heads = fields.integer("num_attention_heads", 32, 1, kMaxWidth);
+  config.num_attention_heads = fields.integer("num_attention_heads", 32, 1, kMaxHeads);
   // An explicit null means as many as query heads; an absent field means 32.
   const bool is_null = !fields.has("num_key_value_heads") && fields.present("num_key_value_heads");
   config.num_key_value_heads =
-      fields.integer("num_key_value_heads", is_null ? config.num_attention_heads : 32, 1, kMaxWidth);
+      fields.integer("num_key_value_heads", is_null ? config.num_attention_heads : 32, 1, kMaxHeads);
   config.max_position_embeddings = fields.integer("max_position_embeddings", 32768, 1, kMaxLength);
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
     fields.fail("num_attention_heads", fmt::format("is {}, not divisible by num_key_value_heads, {}",
@@ -50,7 +50,9 @@ void read_sizes(const JsonFields& fields, ModelConfig& config) {
     fields.fail("hidden_size", fmt::format("is {}, not divisible by num_attention_heads, {}",
                                            config.hidden_size, config.num_attention_heads));
   }
-  config.head_dim = fields.integer("head_dim", config.hidden_size / config.num_attention_heads, 1, kMaxWidth);
+  config.head_dim =
+      fields.integer("head_dim", config.hidden_size / config.num_attention_heads, 1, kMaxHeadDim);
+  if (config.head_dim > kMaxHeadDim) fields.fail("head_dim", fmt::format("is {}", config.head_dim));
   if (config.head_dim % 2 != 0) {
     fields.fail("head_dim", fmt::format("is {}, odd", config.head_dim), "rotary embedding pairs its halves");
   }
@@ -58,7 +60,8 @@ void read_sizes(const JsonFields& fields, ModelConfig& config) {
 
 void read_scalars(const JsonFields& fields, ModelConfig& config) {
   config.rms_norm_eps = fields.number("rms_norm_eps", 1e-6);
-  if (!(config.rms_norm_eps > 0)) fields.fail("rms_norm_eps", "must be positive");
+  const bool eps_fits = config.rms_norm_eps >= 1e-30 && config.rms_norm_eps <= 1;
+  if (!eps_fits) fields.fail("rms_norm_eps", "must be positive, and at most 1");
   config.attention_dropout = fields.number("attention_dropout", 0.0);
   config.initializer_range = fields.number("initializer_range", 0.02);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", false);

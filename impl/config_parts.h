@@ -9,8 +9,11 @@
 namespace plumbline::native {
 
 inline constexpr std::int64_t kMaxTokenId = INT32_MAX;
-// Far beyond any Qwen2 and small enough that products of two of them cannot overflow 64 bits.
-inline constexpr std::int64_t kMaxWidth = 1 << 24;
+// Far beyond any Qwen2, and small enough that no count of parameters overflows 64 bits: four projections of
+// heads * head_dim * width in every layer are 2^62.
+inline constexpr std::int64_t kMaxWidth = 1 << 20;
+inline constexpr std::int64_t kMaxHeads = 1 << 14;
+inline constexpr std::int64_t kMaxHeadDim = 1 << 13;
 inline constexpr std::int64_t kMaxLayers = 1 << 12;
 inline constexpr std::int64_t kMaxLength = std::int64_t{1} << 31;
 

@@ -2,16 +2,53 @@
 
 #include <cmath>
 #include <fstream>
+#include <unordered_set>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
 
 namespace plumbline::native {
+namespace {
+
+constexpr int kMaxDepth = 32;
+constexpr std::size_t kShown = 120;
+
+// What a message shows of a value.
+std::string shown(const nlohmann::json& value) {
+  std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (text.size() > kShown) text = text.substr(0, kShown) + "...";
+  return text;
+}
+
+// JSON lets a key repeat, and the parser would keep the last; values that nest without end would exhaust the
+// stack of whoever walks them. Both are refused while the text is read.
+class StrictEvents {
+ public:
+  explicit StrictEvents(std::string_view where) : where_(where) {}
+
+  bool operator()(int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    using Event = nlohmann::json::parse_event_t;
+    if (depth > kMaxDepth) throw Error("is JSON that nests too deep", where_);
+    if (event == Event::object_start) keys_.emplace_back();
+    if (event == Event::object_end) keys_.pop_back();
+    if (event == Event::key && !keys_.back().insert(value.get<std::string>()).second) {
+      throw Error(fmt::format("names '{}' twice", value.get<std::string>()), where_);
+    }
+    return true;
+  }
+
+ private:
+  std::string_view where_;
+  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
+};
+
+}  // namespace
 
 nlohmann::json parse_json_object(std::string_view text, std::string_view where) {
   try {
-    nlohmann::json parsed = nlohmann::json::parse(text);
+    StrictEvents events(where);
+    nlohmann::json parsed = nlohmann::json::parse(text, std::ref(events));
     if (!parsed.is_object()) throw Error("is not a JSON object", where);
     return parsed;
   } catch (const nlohmann::json::exception& problem) {
@@ -47,14 +84,14 @@ void JsonFields::fail(std::string_view name, std::string_view what, std::string_
 bool JsonFields::boolean(const char* name, bool absent) const {
   const nlohmann::json* value = find(name);
   if (value == nullptr) return absent;
-  if (!value->is_boolean()) fail(name, fmt::format("must be true or false, not {}", value->dump()));
+  if (!value->is_boolean()) fail(name, fmt::format("must be true or false, not {}", shown(*value)));
   return value->get<bool>();
 }
 
 double JsonFields::number(const char* name, double absent) const {
   const nlohmann::json* value = find(name);
   if (value == nullptr) return absent;
-  if (!value->is_number()) fail(name, fmt::format("must be a number, not {}", value->dump()));
+  if (!value->is_number()) fail(name, fmt::format("must be a number, not {}", shown(*value)));
   const double number = value->get<double>();
   if (!std::isfinite(number)) fail(name, "must be finite");
   return number;
@@ -63,13 +100,13 @@ double JsonFields::number(const char* name, double absent) const {
 std::string JsonFields::string(const char* name, std::string_view absent) const {
   const nlohmann::json* value = find(name);
   if (value == nullptr) return std::string(absent);
-  if (!value->is_string()) fail(name, fmt::format("must be a string, not {}", value->dump()));
+  if (!value->is_string()) fail(name, fmt::format("must be a string, not {}", shown(*value)));
   return value->get<std::string>();
 }
 
 std::int64_t JsonFields::checked_integer(const nlohmann::json& value, const char* name, std::int64_t low,
                                          std::int64_t high) const {
-  if (!value.is_number_integer()) fail(name, fmt::format("must be an integer, not {}", value.dump()));
+  if (!value.is_number_integer()) fail(name, fmt::format("must be an integer, not {}", shown(value)));
   // An unsigned value beyond 2^63 must not wrap round to a small one.
   const bool huge = value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX};
   const std::int64_t number = huge ? INT64_MAX : value.get<std::int64_t>();

@@ -12,7 +12,8 @@
 
 namespace plumbline::native {
 
-// Throws Error for text that is not JSON, or not an object.
+// Throws Error for text that is not JSON, not an object, nests deeper than any checkpoint's, or names a key
+// of one object twice.
 nlohmann::json parse_json_object(std::string_view text, std::string_view where);
 
 // The bytes of a file. Throws Error when it cannot be read or is larger than `limit` bytes.

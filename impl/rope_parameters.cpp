@@ -53,7 +53,8 @@ RopeParameters read_rope_parameters(const JsonFields& fields, const ModelConfig&
   RopeParameters rope;
   rope.type = scaling.string("rope_type", scaling.string("type", "default"));
   rope.theta = scaling.number("rope_theta", fields.number("rope_theta", 10000.0));
-  if (!(rope.theta > 0)) fields.fail("rope_theta", "must be positive");
+  const bool theta_fits = rope.theta >= 1e-30 && rope.theta <= 1e30;
+  if (!theta_fits) fields.fail("rope_theta", "must be positive, and at most 1e30");
   const double rotated = scaling.number("partial_rotary_factor", fields.number("partial_rotary_factor", 1));
   if (rotated != 1) fields.fail("partial_rotary_factor", "other than 1 is not supported");
   if (rope.type == "yarn") {

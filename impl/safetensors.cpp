@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <set>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "harness/error.h"
+#include "impl/json.h"
 
 namespace plumbline::native {
 namespace {
@@ -18,25 +18,6 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // the format's own limit
-
-// JSON lets a key repeat, and the parser would keep the last: two tensors of one name are refused.
-nlohmann::json parse_header(std::string_view text, const std::string& where) {
-  std::set<std::string> seen;
-  const auto check_key = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
-    if (depth == 1 && event == nlohmann::json::parse_event_t::key &&
-        !seen.insert(value.get<std::string>()).second) {
-      throw Error(fmt::format("names '{}' twice", value.get<std::string>()), where);
-    }
-    return true;
-  };
-  try {
-    nlohmann::json header = nlohmann::json::parse(text, check_key);
-    if (!header.is_object()) throw Error("has a header that is not a JSON object", where);
-    return header;
-  } catch (const nlohmann::json::exception& problem) {
-    throw Error(fmt::format("has a header that is not valid JSON: {}", problem.what()), where);
-  }
-}
 
 struct Range {
   std::uint64_t begin = 0;
@@ -138,7 +119,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   }
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, header_size);
   const std::span<const std::byte> data = bytes.subspan(kLengthBytes + header_size);
-  const nlohmann::json header = parse_header(text, where);
+  const nlohmann::json header = parse_json_object(text, where + ": header");
   std::vector<std::pair<Range, std::string>> ranges;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;

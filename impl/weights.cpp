@@ -33,6 +33,28 @@ bool same_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
+// A float is finite when its exponent has a bit that is 0. Without branches inside, so that it is vectorised.
+template <typename Bits>
+bool finite_bits(std::span<const std::byte> bytes, Bits exponent) {
+  constexpr std::size_t kBlock = 4096;
+  for (std::size_t begin = 0; begin < bytes.size(); begin += kBlock * sizeof(Bits)) {
+    const std::size_t count = std::min(kBlock, (bytes.size() - begin) / sizeof(Bits));
+    unsigned bad = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      Bits bits = 0;
+      std::memcpy(&bits, bytes.data() + begin + i * sizeof bits, sizeof bits);
+      bad |= static_cast<Bits>(bits & exponent) == exponent ? 1u : 0u;
+    }
+    if (bad != 0) return false;
+  }
+  return true;
+}
+
+bool all_finite(const SafetensorsEntry& tensor) {
+  if (tensor.dtype == DType::f32) return finite_bits<std::uint32_t>(tensor.bytes, 0x7f800000u);
+  return finite_bits<std::uint16_t>(tensor.bytes, tensor.dtype == DType::bf16 ? 0x7f80 : 0x7c00);
+}
+
 // Shard name -> tensors that the index expects in it.
 std::map<std::string, std::vector<std::string>> read_index(const std::filesystem::path& path) {
   const std::string where = path.string();
@@ -141,6 +163,9 @@ void Checkpoint::check(const ModelConfig& config) const {
     if (!is_weight_dtype(stored.dtype)) {
       throw Error(fmt::format("has dtype {}", dtype_name(stored.dtype)), where(entry.name),
                   "weights are f32, bf16 or f16");
+    }
+    if (!all_finite(stored)) {
+      throw Error("holds NaN or infinity", where(entry.name), "no engine can run these weights");
     }
     const auto embedding = tensors_.find(kEmbedding);
     const bool comparable = entry.tied && embedding != tensors_.end();

@@ -31,8 +31,8 @@ class Checkpoint {
   std::string where(std::string_view name) const;  // "directory: name", for errors
 
   // Throws Error that names the tensor when one is missing or has the wrong shape, is no float (f32, bf16,
-  // f16), or is none of this model's; rotary tables that old checkpoints store are let pass. A stored lm_head
-  // of a tied model must equal the embedding.
+  // f16), holds NaN or infinity, or is none of this model's; rotary tables that old checkpoints store are let
+  // pass. A stored lm_head of a tied model must equal the embedding.
   void check(const ModelConfig& config) const;
 
   // harness/weight_hash.h over all stored tensors. Reads every byte.

@@ -1,10 +1,13 @@
 #include "reference/internal/json_fields.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "harness/error.h"
 
@@ -23,12 +26,53 @@ std::string plain(double value) {
   return shown(nlohmann::json(value));
 }
 
+// The deepest nesting of brackets outside of strings, found before anything is built that nests as deep.
+int nesting(std::string_view text) {
+  int depth = 0;
+  int deepest = 0;
+  bool in_string = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_string && c == '\\') ++at;
+    if (c == '"') in_string = !in_string;
+    if (in_string) continue;
+    if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+    if (c == ']' || c == '}') --depth;
+  }
+  return deepest;
+}
+
+// nlohmann keeps the last of two values with one key; a file that says two things is refused.
+nlohmann::json parse_unambiguous(std::string_view text, std::string_view where) {
+  std::vector<std::set<std::string>> objects;
+  return nlohmann::json::parse(text, [&](int, nlohmann::json::parse_event_t event, nlohmann::json& name) {
+    switch (event) {
+      case nlohmann::json::parse_event_t::object_start:
+        objects.emplace_back();
+        break;
+      case nlohmann::json::parse_event_t::object_end:
+        objects.pop_back();
+        break;
+      case nlohmann::json::parse_event_t::key:
+        if (!objects.back().insert(name.get<std::string>()).second) {
+          throw Error("has the key '" + name.get<std::string>() + "' twice", where);
+        }
+        break;
+      default:
+        break;
+    }
+    return true;
+  });
+}
+
 }  // namespace
 
 nlohmann::json parse_json_object(std::string_view text, std::string_view where) {
+  constexpr int kDeepest = 40;
+  if (nesting(text) > kDeepest) throw Error("JSON that nests too deep", where);
   nlohmann::json value;
   try {
-    value = nlohmann::json::parse(text);
+    value = parse_unambiguous(text, where);
   } catch (const nlohmann::json::exception& e) {
     throw Error("not valid JSON", where, e.what());
   }
@@ -37,8 +81,13 @@ nlohmann::json parse_json_object(std::string_view text, std::string_view where) 
 }
 
 std::string read_text_file(const std::filesystem::path& path) {
+  constexpr std::uintmax_t kLargest = 1 << 28;
+  std::error_code failure;
+  const std::uintmax_t size = std::filesystem::file_size(path, failure);  // fails for what is no regular file
+  if (failure) throw Error("cannot be read", path.string(), failure.message());
+  if (size > kLargest) throw Error("is too large for such a file", path.string());
   std::ifstream file(path, std::ios::binary);
-  if (!file || std::filesystem::is_directory(path)) throw Error("cannot be read", path.string());
+  if (!file) throw Error("cannot be read", path.string());
   std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (file.bad()) throw Error("cannot be read to its end", path.string());
   return text;

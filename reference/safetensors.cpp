@@ -88,14 +88,22 @@ StoredLocation parse_entry(const nlohmann::json& json, std::uint64_t data_begin,
   return entry;
 }
 
-void refuse_overlap(const TensorIndex& index, const std::filesystem::path& path) {
+// The format wants the data covered without overlap, gap or rest.
+void refuse_bad_cover(const TensorIndex& index, std::uint64_t data_begin, std::uint64_t file_size,
+                      const std::filesystem::path& path) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
   for (const auto& [name, entry] : index) {
     if (entry.size > 0) ranges.emplace_back(entry.begin, entry.begin + entry.size);
   }
   std::sort(ranges.begin(), ranges.end());
-  for (std::size_t i = 1; i < ranges.size(); ++i) {
-    if (ranges[i].first < ranges[i - 1].second) throw Error("two tensors overlap", path.string());
+  std::uint64_t end = data_begin;
+  for (const auto& [first, last] : ranges) {
+    if (first < end) throw Error("two tensors overlap", path.string());
+    if (first > end) throw Error("has a gap of " + std::to_string(first - end) + " bytes", path.string());
+    end = last;
+  }
+  if (end != file_size) {
+    throw Error(std::to_string(file_size - end) + " bytes follow the last tensor", path.string());
   }
 }
 
@@ -111,7 +119,7 @@ TensorIndex read_safetensors_header(const std::filesystem::path& path) {
     if (name == "__metadata__") continue;
     index[name] = parse_entry(entry, data_begin, file.size - data_begin, path, path.string() + ": " + name);
   }
-  refuse_overlap(index, path);
+  refuse_bad_cover(index, data_begin, file.size, path);
   return index;
 }
 

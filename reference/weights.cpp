@@ -1,6 +1,7 @@
 #include "reference/weights.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "harness/error.h"
@@ -108,6 +109,14 @@ void check_against(const TensorIndex& index, const std::vector<WeightEntry>& exp
           where);
     }
     if (!is_floating(found->second.dtype)) throw Error("is not floating point", where);
+  }
+  std::set<std::string> known;
+  for (const WeightEntry& entry : expected) known.insert(entry.name);
+  for (const auto& [name, location] : index) {
+    const bool is_rotary_table = name.ends_with("rotary_emb.inv_freq");  // old checkpoints store it
+    if (!is_rotary_table && !known.contains(name)) {
+      throw Error("is no weight of this model", location.file.string() + ": " + name);
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #include "reference/internal/weights_torch.h"
 
+#include <cmath>
+
 #include "reference/internal/convert_torch.h"
 #include "reference/weights.h"
 
@@ -14,11 +16,16 @@ Weights::Weights(const std::filesystem::path& directory, const ModelConfig& conf
   check_against(index_, expected_weights(config), directory);
 }
 
-at::Tensor Weights::load(const StoredLocation& location) const {
+at::Tensor Weights::load(const std::string& name, const StoredLocation& location) const {
   Tensor stored(location.dtype, location.shape);
   const auto bytes = stored.values<std::byte>();
   read_tensor(location, bytes);
-  return as_torch(stored.view()).to(torch_type(storage_)).to(torch_type(compute_), false, /*copy=*/true);
+  at::Tensor values =
+      as_torch(stored.view()).to(torch_type(storage_)).to(torch_type(compute_), false, /*copy=*/true);
+  const auto [least, largest] = at::aminmax(values);  // NaN if any is
+  const bool finite = std::isfinite(least.item<double>()) && std::isfinite(largest.item<double>());
+  if (!finite) throw Error("holds NaN or infinity", location.file.string() + ": " + name);
+  return values;
 }
 
 at::Tensor Weights::get(const std::string& name) const {
@@ -28,7 +35,7 @@ at::Tensor Weights::get(const std::string& name) const {
   if (found != loaded_.end()) return found->second;
   const auto location = index_.find(key);
   require(location != index_.end(), "a weight that was not checked for: " + key);
-  return loaded_[key] = load(location->second);
+  return loaded_[key] = load(key, location->second);
 }
 
 at::Tensor Weights::layer(int layer, const std::string& name) const {

@@ -20,14 +20,15 @@ class Weights {
   // one that lacks what the config asks for; no weight is read yet.
   Weights(const std::filesystem::path& directory, const ModelConfig& config, DType storage, DType compute);
 
-  // "model.norm.weight"; lm_head.weight is the embedding where the config ties them.
+  // "model.norm.weight"; throws Error for one that holds NaN or infinity. lm_head.weight is the embedding
+  // where the config ties them.
   at::Tensor get(const std::string& name) const;
   // "self_attn.q_proj.weight" of one layer; undefined where Qwen2 has no such tensor (the bias of o_proj).
   at::Tensor layer(int layer, const std::string& name) const;
   const std::string& hash() const;
 
  private:
-  at::Tensor load(const StoredLocation& location) const;
+  at::Tensor load(const std::string& name, const StoredLocation& location) const;
 
   TensorIndex index_;
   bool tied_ = false;
