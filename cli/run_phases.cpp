@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <optional>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -18,6 +20,7 @@
 #include "cli/run_phases_progress.h"
 #include "harness/error.h"
 #include "harness/report.h"
+#include "harness/report_baseline.h"
 #include "impl/cuda/engine.h"
 
 namespace plumbline::cli {
@@ -37,7 +40,8 @@ void declare(CLI::App& app, RunOptions& options) {
       ->check(CLI::Range(1, 4096));
   app.add_option("--isa", options.isa, "Its instruction set (default: the best there is)");
   app.add_option("--report-dir", options.report_dir, "Where the reports go (default: reports/)");
-  app.add_flag("--quick", options.quick, "Fewer inputs per case");
+  app.add_option("--baseline", options.baseline, "An earlier report.json: show what changed since then");
+  app.add_flag("--quick", options.quick, "Fewer and shorter inputs; every case is still judged");
   app.footer(
       "Example: ./run_phases.sh --case 3.2 --model fixtures/models/tiny\n"
       "Exit status: 0 passed, 1 anything wrong, 2 bad usage or input, 3 nothing could be judged.");
@@ -130,6 +134,7 @@ PhaseReport run_suite(const RunOptions& options, const PhaseRun& run, const fs::
   phase.model = run.asked.model;
   phase.engine = run.asked.engine;
   phase.repeat_command = run.asked.repeat_command;
+  phase.peak_bytes = ending.peak_bytes;
   progress.end_phase(phase);
   return phase;
 }
@@ -147,13 +152,24 @@ RunReport run_all(const RunOptions& options, const std::vector<PhaseRun>& runs, 
   return report;
 }
 
+// LibTorch's threads wait for each other by spinning. Where another process wants the cores too, that makes
+// small ops tens of times slower; asleep they cost nothing worth measuring. What the user has set stays.
+void let_torch_threads_sleep() {
+  ::setenv("OMP_WAIT_POLICY", "passive", 0);
+}
+
 int run_phases(const RunOptions& options) {
   hold_interrupts();
+  let_torch_threads_sleep();
   const std::vector<PhaseRun> runs = plan(options);
   for (const PhaseRun& run : runs) suite_program(run.asked);
+  // Read first: it may be the very file that this run replaces.
+  std::optional<RunReport> baseline;
+  if (!options.baseline.empty()) baseline = read_report(options.baseline);
   const fs::path reports = report_dir(options);
   const PartsFolder parts(reports);
-  const RunReport report = run_all(options, runs, parts);
+  RunReport report = run_all(options, runs, parts);
+  if (baseline) report.changes = compare_to_baseline(*baseline, report, options.baseline);
   write_reports(report, reports);
   fmt::print("\n{}\nreports: {}\n", summary_table(report), (reports / "SUMMARY.md").string());
   return exit_status(report.counts());

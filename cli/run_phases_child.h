@@ -1,6 +1,7 @@
 // One child process: its lines as they come, and how it ended.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -9,10 +10,11 @@
 namespace plumbline::cli {
 
 struct ChildEnding {
-  int status = 0;          // exit status, when no signal ended it
-  int signal = 0;          // that ended it, 0: none
-  int interrupted_by = 0;  // SIGINT or SIGTERM that reached us: the child was killed
-  std::string errors;      // the end of its stderr
+  int status = 0;               // exit status, when no signal ended it
+  int signal = 0;               // that ended it, 0: none
+  int interrupted_by = 0;       // SIGINT or SIGTERM that reached us: the child was killed
+  std::int64_t peak_bytes = 0;  // of its resident memory
+  std::string errors;           // the end of its stderr
   bool well() const { return signal == 0 && interrupted_by == 0; }
 };
 

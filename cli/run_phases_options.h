@@ -18,6 +18,7 @@ struct RunOptions {
   int threads = 0;  // 0: the engine's own choice
   std::string isa;
   std::string report_dir;  // empty: reports/ in the source tree
+  std::string baseline;    // an earlier report.json; empty: none
   bool quick = false;
 };
 

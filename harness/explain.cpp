@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -59,6 +60,14 @@ bool several_steps(const Judgement& judgement) {
 
 std::string where(const OpResult& result) {
   return fmt::format("seq.{}/step.{}/", result.sequence, result.step);
+}
+
+// Passed ops of one row: of one step, one kind, and proven in one way. A note (an assumption) sets an op
+// apart.
+using FoldKey = std::tuple<SequenceId, int, OpClass, bool, bool, std::string>;
+
+FoldKey fold_key(const OpResult& op) {
+  return {op.sequence, op.step, op.judged_as, op.exact, op.trivial, op.reason};
 }
 
 bool by_element(const OpResult& result) {
@@ -120,7 +129,30 @@ Check to_check(const OpResult& result, const std::string& subject) {
 
 std::vector<Check> to_checks(const Judgement& judgement, const std::string& subject) {
   std::vector<Check> checks;
-  for (const OpResult& op : judgement.ops) checks.push_back(to_check(op, subject));
+  if (!several_steps(judgement)) {
+    for (const OpResult& op : judgement.ops) checks.push_back(to_check(op, subject));
+    return checks;
+  }
+  std::map<FoldKey, std::size_t> rows;
+  for (const OpResult& op : judgement.ops) {
+    Check check = to_check(op, subject);
+    if (op.verdict != Verdict::passed) {
+      checks.push_back(std::move(check));
+      continue;
+    }
+    const auto [row, fresh] = rows.try_emplace(fold_key(op), checks.size());
+    if (fresh) {
+      checks.push_back(std::move(check));
+      continue;
+    }
+    Check& worst = checks[row->second];
+    check.count = worst.count + 1;
+    if (check.share > worst.share) {
+      worst = std::move(check);
+    } else {
+      worst.count = check.count;
+    }
+  }
   return checks;
 }
 

@@ -15,6 +15,8 @@ std::string headline(const Judgement& judgement);
 
 // One op as a row of a report.
 Check to_check(const OpResult& result, const std::string& subject);
+// A row for each op. Where the judgement holds several steps, the passed ops of one step and class share a
+// row: the worst of them, with their count.
 std::vector<Check> to_checks(const Judgement& judgement, const std::string& subject);
 
 // Marks ops whose checks are all trivial as skipped (trivial): what a lone trace can say, where a phase would

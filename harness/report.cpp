@@ -57,9 +57,15 @@ std::string describe(const CaseReport& entry, Verdict verdict) {
 
 }  // namespace
 
+int CaseReport::checked() const {
+  int total = 0;
+  for (const Check& check : checks) total += check.count;
+  return total;
+}
+
 VerdictCounts CaseReport::counts() const {
   VerdictCounts total;
-  for (const Check& check : checks) total.add(check.verdict);
+  for (const Check& check : checks) total.add(check.verdict, check.count);
   if (crashed) {
     total.add(Verdict::error);
   } else if (!message.empty()) {

@@ -3,6 +3,7 @@
 // the summary and loses nobody else's results.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -26,7 +27,8 @@ struct Check {
   double smallest_gate = 0;  // that would have passed
   Verdict verdict = Verdict::untested;
   bool trivial = false;  // right, but proves nothing: an op that is nowhere else checked is mistrusted
-  std::string note;      // reason of a skip, place of the worst point, assumption
+  int count = 1;     // checks that this row stands for: it shows the worst of them, and all have its verdict
+  std::string note;  // reason of a skip, place of the worst point, assumption
 };
 
 // A small table shown under a case: evidence, not judged. Without a header it is a picture: lines of text.
@@ -44,7 +46,8 @@ struct CaseReport {
   std::string message;   // of a crash (an error) or of a failed assertion beside the checks (a failure)
   bool crashed = false;  // an exception escaped, or the suite ended in this case: verdict error
   double seconds = 0;
-  VerdictCounts counts() const;  // of its checks; a case without checks is untested, a crash adds an error
+  int checked() const;           // all that its rows stand for
+  VerdictCounts counts() const;  // of the same; a case without checks is untested, a crash adds an error
 };
 
 // "name: value" pairs that may differ between two equal runs: commit, CPU, instruction set, LibTorch,
@@ -70,6 +73,7 @@ struct PhaseReport {
   std::string error;      // of an unfinished phase: how its suite ended ("killed by signal 11 (SIGSEGV)")
   bool partial = false;   // only some of the phase's cases were asked for
   double seconds = 0;
+  std::int64_t peak_bytes = 0;  // of the suite's memory; 0 where nobody measured it
   // Counts of judged_cases(). A phase without any check is untested, an unfinished one has an error at least.
   VerdictCounts counts() const;
   // Op classes whose checks in this phase are all trivial (skipped ones aside). Empty for a partial phase,
@@ -84,10 +88,18 @@ struct PhaseReport {
   std::string repeat_case_command() const;
 };
 
+// What is not as it was in an earlier report (harness/report_baseline.h). Evidence: no verdict depends on it.
+struct BaselineChanges {
+  std::string from;              // the earlier report.json, as given
+  std::vector<int> phases;       // those compared: both runs have them
+  std::vector<Evidence> tables;  // none: no change
+};
+
 // A run: all phases that were asked for.
 struct RunReport {
   std::vector<PhaseReport> phases;
-  std::string skipped_reason;  // when nothing could be run ("no CUDA device"): exit 3
+  std::optional<BaselineChanges> changes;  // where there was something to compare with; not in report.json
+  std::string skipped_reason;              // when nothing could be run ("no CUDA device"): exit 3
   // With a `skipped_reason`, the run itself counts as one skip.
   VerdictCounts counts() const;
 };

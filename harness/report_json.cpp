@@ -13,7 +13,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kFormatName = "plumbline report";
 constexpr int kFormatVersion = 1;
+constexpr int kLargestCount = 1'000'000;  // of a row: sums of many stay far from overflow
 
 // JSON has no NaN and no infinity.
 Json number(double value) {
@@ -27,6 +29,21 @@ double number_from(const Json& json) {
   if (text == "inf") return std::numeric_limits<double>::infinity();
   if (text == "-inf") return -std::numeric_limits<double>::infinity();
   throw Error("'" + text + "' is no number", "");
+}
+
+// A float would be cut to an int, or to nothing that C++ defines.
+int whole_from(const Json& json) {
+  const bool whole = json.is_number_integer();
+  const double value = whole ? json.get<double>() : 0;
+  if (!whole || std::abs(value) > std::numeric_limits<int>::max()) {
+    throw Error("'" + json.dump(-1, ' ', false, Json::error_handler_t::replace) + "' is no whole number", "");
+  }
+  return json.get<int>();
+}
+
+std::int64_t bytes_from(const Json& json) {
+  if (!json.is_number_unsigned()) throw Error("a size that is no whole number", "");
+  return json.get<std::int64_t>();
 }
 
 Json pairs(const Environment& environment) {
@@ -56,6 +73,7 @@ Json check_json(const Check& check) {
           {"smallest_gate", number(check.smallest_gate)},
           {"verdict", verdict_name(check.verdict)},
           {"trivial", check.trivial},
+          {"count", check.count},
           {"note", check.note}};
 }
 
@@ -71,6 +89,8 @@ Check check_from(const Json& json) {
   check.smallest_gate = number_from(json.at("smallest_gate"));
   check.verdict = verdict_from_name(json.at("verdict").get<std::string>());
   check.trivial = json.at("trivial").get<bool>();
+  check.count = json.contains("count") ? whole_from(json.at("count")) : 1;  // reports of old have no counts
+  if (check.count < 1 || check.count > kLargestCount) throw Error("a row with an impossible count", "");
   check.note = json.at("note").get<std::string>();
   return check;
 }
@@ -123,12 +143,13 @@ Json phase_json(const PhaseReport& phase) {
           {"partial", phase.partial},
           {"cases", cases},
           {"environment", pairs(phase.environment)},
-          {"seconds", number(phase.seconds)}};
+          {"seconds", number(phase.seconds)},
+          {"peak_bytes", phase.peak_bytes}};
 }
 
 PhaseReport phase_from(const Json& json) {
   PhaseReport phase;
-  phase.phase = json.at("phase").get<int>();
+  phase.phase = whole_from(json.at("phase"));
   phase.name = json.at("name").get<std::string>();
   phase.title = json.at("title").get<std::string>();
   phase.model = json.at("model").get<std::string>();
@@ -141,6 +162,7 @@ PhaseReport phase_from(const Json& json) {
   phase.error = json.at("error").get<std::string>();
   phase.partial = json.at("partial").get<bool>();
   phase.seconds = number_from(json.at("seconds"));
+  if (json.contains("peak_bytes")) phase.peak_bytes = bytes_from(json.at("peak_bytes"));
   for (const Json& entry : json.at("cases")) phase.cases.push_back(case_from(entry));
   for (const Json& pair : json.at("environment")) {
     phase.environment.entries.emplace_back(pair.at(0).get<std::string>(), pair.at(1).get<std::string>());
@@ -175,7 +197,7 @@ PhaseReport phase_from_json(const std::string& text, const std::string& where) {
 std::string report_json(const RunReport& run) {
   Json phases = Json::array();
   for (const PhaseReport& phase : run.phases) phases.push_back(phase_json(phase));
-  return dump({{"format", "plumbline report"},
+  return dump({{"format", kFormatName},
                {"version", kFormatVersion},
                {"counts", counts_json(run.counts())},
                {"exit_status", exit_status(run.counts())},
@@ -185,7 +207,8 @@ std::string report_json(const RunReport& run) {
 
 RunReport run_from_json(const std::string& text, const std::string& where) {
   return parse(text, where, [](const Json& json) {
-    if (json.at("version").get<int>() != kFormatVersion) throw Error("unknown format version", "");
+    if (json.at("format") != kFormatName) throw Error("unknown format", "");
+    if (whole_from(json.at("version")) != kFormatVersion) throw Error("unknown format version", "");
     RunReport run;
     run.skipped_reason = json.at("skipped_reason").get<std::string>();
     for (const Json& phase : json.at("phases")) run.phases.push_back(phase_from(phase));

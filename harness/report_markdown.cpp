@@ -16,7 +16,7 @@ namespace {
 
 // A case with at most so many checks is shown whole; of a larger one, the passed checks show as one row per
 // op and metric, the worst.
-constexpr std::size_t kShowWholeUpTo = 24;
+constexpr int kShowWholeUpTo = 24;
 
 using Row = std::vector<std::string>;
 
@@ -37,7 +37,7 @@ std::string group_of(const Check& check) {
 
 struct Group {
   const Check* worst = nullptr;
-  std::size_t size = 0;
+  int size = 0;
 };
 
 // The worst of those that prove something, if any does.
@@ -54,13 +54,13 @@ std::vector<Group> passed_groups(const CaseReport& entry) {
     const auto [at, fresh] = index.try_emplace(group_of(check), groups.size());
     if (fresh) groups.push_back({&check, 0});
     Group& group = groups[at->second];
-    ++group.size;
+    group.size += check.count;
     if (is_worse(check, *group.worst)) group.worst = &check;
   }
   return groups;
 }
 
-Row check_row(const Check& check, std::size_t stands_for) {
+Row check_row(const Check& check, int stands_for) {
   const auto shown = [&](double value) {
     return was_measured(check) ? figure(value) : std::string(kNoFigure);
   };
@@ -81,9 +81,9 @@ Row check_row(const Check& check, std::size_t stands_for) {
 std::string check_table(const CaseReport& entry) {
   if (entry.checks.empty()) return {};
   std::vector<Row> rows;
-  const bool whole = entry.checks.size() <= kShowWholeUpTo;
+  const bool whole = entry.checked() <= kShowWholeUpTo;
   for (const Check& check : entry.checks) {
-    if (whole || check.verdict != Verdict::passed) rows.push_back(check_row(check, 1));
+    if (whole || check.verdict != Verdict::passed) rows.push_back(check_row(check, check.count));
   }
   if (!whole) {
     for (const Group& group : passed_groups(entry)) rows.push_back(check_row(*group.worst, group.size));
@@ -109,8 +109,8 @@ std::string case_section(const CaseReport& entry) {
     text += fmt::format("{}: {}\n\n", entry.crashed ? "Crashed" : "Failed", markdown_cell(entry.message));
   }
   if (entry.checks.empty()) text += "No check was made.\n\n";
-  if (entry.checks.size() > kShowWholeUpTo) {
-    text += fmt::format("{} checks: {}.\n\n", entry.checks.size(), counts.to_string());
+  if (entry.checked() > kShowWholeUpTo) {
+    text += fmt::format("{} checks: {}.\n\n", entry.checked(), counts.to_string());
   }
   text += check_table(entry);
   for (const Evidence& evidence : entry.evidence) text += evidence_section(evidence);
@@ -182,6 +182,13 @@ std::string environment_table(const Environment& environment) {
 
 std::string seconds_text(double seconds) {
   return fmt::format("{:.2f} s", seconds);
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  if (bytes <= 0) return std::string(kNoFigure);
+  const double mebibytes = static_cast<double>(bytes) / (1 << 20);
+  return mebibytes < 1024 ? fmt::format("{:.0f} MiB", mebibytes)
+                          : fmt::format("{:.2f} GiB", mebibytes / 1024);
 }
 
 std::string phase_page_name(const PhaseReport& phase) {

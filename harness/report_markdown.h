@@ -17,6 +17,7 @@ std::string worst_share(const std::vector<CaseReport>& cases);
 // A Markdown table; empty when there is nothing to show.
 std::string environment_table(const Environment& environment);
 
-std::string seconds_text(double seconds);  // "0.25 s"
+std::string seconds_text(double seconds);    // "0.25 s"
+std::string bytes_text(std::int64_t bytes);  // "1.50 GiB"; where nobody measured, kNoFigure
 
 }  // namespace plumbline

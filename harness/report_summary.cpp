@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "harness/report.h"
+#include "harness/report_baseline.h"
 #include "harness/report_markdown.h"
 #include "harness/report_text.h"
 
@@ -32,6 +33,34 @@ Row summary_row(const PhaseReport& phase) {
           worst_share(phase.judged_cases())};
 }
 
+// What was taken for granted, and what was not judged and why: the assumptions of all phases, and their skips
+// by case and reason.
+std::string limits_section(const RunReport& run) {
+  std::vector<std::string> assumed;
+  std::vector<std::pair<Row, int>> skips;  // case and reason, how many
+  for (const PhaseReport& phase : run.phases) {
+    for (const std::string& text : phase.assumptions) {
+      if (std::ranges::find(assumed, text) == assumed.end()) assumed.push_back(text);
+    }
+    for (const CaseReport& entry : phase.judged_cases()) {
+      for (const Check& check : entry.checks) {
+        if (check.verdict != Verdict::skipped) continue;
+        const Row key{entry.id + " " + entry.title, check.note};
+        auto found = std::ranges::find(skips, key, &std::pair<Row, int>::first);
+        if (found == skips.end()) found = skips.insert(found, {key, 0});
+        found->second += check.count;
+      }
+    }
+  }
+  if (assumed.empty() && skips.empty()) return {};
+  std::string text = "## Taken for granted, and not judged\n\n";
+  for (const std::string& line : assumed) text += fmt::format("- {}\n", markdown_sentence(line));
+  if (!assumed.empty()) text += "\n";
+  std::vector<Row> rows;
+  for (const auto& [key, count] : skips) rows.push_back({key[0], std::to_string(count), key[1]});
+  return rows.empty() ? text : text + markdown_table({"case", "not judged", "why"}, rows) + "\n";
+}
+
 }  // namespace
 
 std::string summary_page(const RunReport& run) {
@@ -53,11 +82,18 @@ std::string summary_page(const RunReport& run) {
     table += fmt::format("| {} | [{}]({}) |\n", fmt::join(summary_row(phase), " | "), page, page);
   }
   if (!run.phases.empty()) text += table + "\n";
-  text += "Every check is in [report.json](report.json).\n\n## Environment and times\n\n";
+  text +=
+      "All that was checked is in [report.json](report.json); there, passed ops of one step may share a row, "
+      "which shows the worst and their count.\n\n";
+  if (run.changes) text += baseline_page(*run.changes);
+  text += limits_section(run);
+  text += "## Environment and times\n\n";
   text += environment_table(common_environment(run));
   std::vector<Row> times;
-  for (const PhaseReport& phase : run.phases) times.push_back({phase.title, seconds_text(phase.seconds)});
-  return times.empty() ? text : text + markdown_table({"phase", "time"}, times);
+  for (const PhaseReport& phase : run.phases) {
+    times.push_back({phase.title, seconds_text(phase.seconds), bytes_text(phase.peak_bytes)});
+  }
+  return times.empty() ? text : text + markdown_table({"phase", "time", "peak memory"}, times);
 }
 
 std::string summary_table(const RunReport& run) {
@@ -78,6 +114,7 @@ std::string summary_table(const RunReport& run) {
     text += fmt::format("\n{}: {}\n  repeat with: {}\n", phase.title, one_line(opening),
                         one_line(phase.repeat_case_command()));
   }
+  if (run.changes) text += fmt::format("\n{}", baseline_terminal(*run.changes));
   return text;
 }
 

@@ -32,25 +32,25 @@ Verdict verdict_from_name(std::string_view name) {
   throw Error("unknown verdict '" + std::string(name) + "'", "");
 }
 
-void VerdictCounts::add(Verdict verdict) {
+void VerdictCounts::add(Verdict verdict, int times) {
   switch (verdict) {
     case Verdict::untested:
-      ++untested;
+      untested += times;
       return;
     case Verdict::passed:
-      ++passed;
+      passed += times;
       return;
     case Verdict::skipped:
-      ++skipped;
+      skipped += times;
       return;
     case Verdict::mistrusted:
-      ++mistrusted;
+      mistrusted += times;
       return;
     case Verdict::failed:
-      ++failed;
+      failed += times;
       return;
     case Verdict::error:
-      ++error;
+      error += times;
       return;
   }
   throw InternalError("VerdictCounts::add: out of range");

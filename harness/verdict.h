@@ -14,7 +14,7 @@ Verdict verdict_from_name(std::string_view name);  // throws Error
 
 struct VerdictCounts {
   int untested = 0, passed = 0, skipped = 0, mistrusted = 0, failed = 0, error = 0;
-  void add(Verdict verdict);
+  void add(Verdict verdict, int times = 1);
   void add(const VerdictCounts& other);
   int total() const { return untested + passed + skipped + mistrusted + failed + error; }
   // error, failed, untested, mistrusted, passed, skipped: the first with a count; untested when there is

@@ -77,6 +77,44 @@ TEST_CASE("skip_trivial: an op with nothing but trivial checks proves nothing, o
   CHECK(judgement.ops[3].verdict == Verdict::passed);
 }
 
+TEST_CASE("to_checks: passed ops of one step and class share a row, the worst; their number stays") {
+  Judgement judgement;
+  for (const int step : {0, 1}) {
+    for (const int layer : {0, 1, 2}) {
+      judgement.ops.push_back(passed({Probe::q_proj, layer}, false));
+      judgement.ops.back().step = step;
+      judgement.ops.back().share = layer == 1 ? 0.5 : 0.25;
+    }
+  }
+  std::vector<Check> checks = to_checks(judgement, "");
+  REQUIRE(checks.size() == 2);
+  CHECK(checks[0].what == "model.layers.1.self_attn.q_proj");
+  CHECK(checks[1].what == "seq.0/step.1/model.layers.1.self_attn.q_proj");
+  for (const Check& check : checks) {
+    CHECK(check.count == 3);
+    CHECK(check.share == 0.5);
+  }
+  // Whatever did not pass, or proves nothing, or rests on an assumption, is not hidden behind what did.
+  judgement.ops[3].trivial = true;
+  judgement.ops[4].reason = "a span";
+  judgement.ops[5].verdict = Verdict::failed;
+  judgement.ops.push_back(judgement.ops[5]);
+  checks = to_checks(judgement, "");
+  REQUIRE(checks.size() == 5);
+  CaseReport entry;
+  entry.checks = checks;
+  CHECK(entry.checked() == 7);
+  CHECK(entry.counts().passed == 5);
+  CHECK(entry.counts().failed == 2);
+  CHECK(checks[1].trivial);
+}
+
+TEST_CASE("to_checks: of a single step every op keeps its row") {
+  Judgement judgement;
+  judgement.ops = {passed({Probe::q_proj, 0}, false), passed({Probe::q_proj, 1}, false)};
+  CHECK(to_checks(judgement, "").size() == 2);
+}
+
 TEST_CASE("error by position: a curve with its correlation") {
   Tensor actual(DType::f32, {4, 2}), expected(DType::f32, {4, 2});
   for (std::size_t row = 0; row < 4; ++row) actual.values<float>()[2 * row] = static_cast<float>(row);

@@ -290,3 +290,31 @@ TEST_CASE("report: a folder that cannot be written is bad input, and what was th
   CHECK_THROWS_AS(write_reports(run_of(phase_of({})), directory / "file"), Error);
   CHECK_THROWS_AS(write_file_atomically(directory / "none" / "page.md", "text"), Error);
 }
+
+TEST_CASE("report: a row that stands for several checks counts as so many, on every page") {
+  PhaseReport phase = phase_of({case_of("3.2", {op_check("q_proj", Verdict::passed, false)})});
+  phase.cases[0].checks[0].count = 12;
+  CHECK(phase.counts().passed == 12);
+  CHECK(contains(phase_page(phase), "passed (worst of 12 checks)"));
+  CHECK(contains(summary_page(run_of(phase)), "\n12 passed.\n"));
+  phase.cases[0].checks.push_back(op_check("q_proj", Verdict::passed, false));
+  phase.cases[0].checks[0].count = 30;
+  CHECK(contains(phase_page(phase), "31 checks: 31 passed."));
+  CHECK(contains(phase_page(phase), "passed (worst of 31 checks)"));
+  phase.cases[0].checks[0].trivial = phase.cases[0].checks[1].trivial = true;
+  CHECK(phase.counts().mistrusted == 31);
+}
+
+TEST_CASE("report: the summary says what was assumed, what was not judged and why, and the peak memory") {
+  Check skip = check("other layouts", Verdict::skipped);
+  skip.note = "one layout yet";
+  PhaseReport phase = phase_of({case_of("3.2", {check("lm_head", Verdict::passed), skip, skip})});
+  phase.assumptions = {"no goldens for these weights"};
+  phase.peak_bytes = std::int64_t{3} << 29;
+  const std::string page = summary_page(run_of(phase));
+  CHECK(contains(page, "- no goldens for these weights\n"));
+  CHECK(contains(page, "| 3.2 several tokens | 2 | one layout yet |"));
+  CHECK(contains(page, "| Phase 3: forward pass | 0.00 s | 1.50 GiB |"));
+  phase.peak_bytes = 0;
+  CHECK(contains(summary_page(run_of(phase)), "| Phase 3: forward pass | 0.00 s | – |"));
+}
