@@ -6,7 +6,7 @@
 // set, for one row or many, whichever thread computes it.
 //
 // The units that define these are compiled with instruction sets the machine may lack. They include nothing
-// but this header, impl/cpu/lane_kernels.h and intrinsics: an inline function of a shared header, emitted
+// but this header, impl/cpu/lane_*.h and intrinsics: an inline function of a shared header, emitted
 // there with AVX, could be the copy that the linker keeps for everyone.
 #pragma once
 

@@ -13,6 +13,7 @@ struct Avx2Lanes {
   };
   static constexpr int kRows = 3;  // 12 accumulators, and room for the operands in 16 registers
   static constexpr int kOuts = 2;
+  static constexpr bool kAddsFour = false;
 
   static Vector zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static Vector broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -45,6 +46,7 @@ struct Avx2Lanes {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
+  static void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 };
 
 }  // namespace

@@ -10,6 +10,7 @@ struct ScalarLanes {
   };
   static constexpr int kRows = 1;
   static constexpr int kOuts = 1;
+  static constexpr bool kAddsFour = false;
 
   static Vector zero() { return broadcast(0.0f); }
   static Vector broadcast(float x) {
@@ -43,6 +44,7 @@ struct ScalarLanes {
     }
     return v.lane[0];
   }
+  static void prefetch(const float*) {}
 };
 
 }  // namespace

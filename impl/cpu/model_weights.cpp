@@ -31,12 +31,11 @@ const float* ModelWeights::floats(const Checkpoint& checkpoint, const std::strin
   require(found != checkpoint.tensors().end(), "model weights: the checkpoint was not checked");
   const SafetensorsEntry& tensor = found->second;
   if (readable_in_place(tensor)) return reinterpret_cast<const float*>(tensor.bytes.data());
-  std::vector<float>& values = widened_.emplace_back(static_cast<std::size_t>(tensor.shape.elements()));
+  const auto count = static_cast<std::size_t>(tensor.shape.elements());
+  float* values = widened_.emplace_back(count).data();
   const std::size_t size = dtype_size(tensor.dtype);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = element(tensor.bytes.data() + i * size, tensor.dtype);
-  }
-  return values.data();
+  for (std::size_t i = 0; i < count; ++i) values[i] = element(tensor.bytes.data() + i * size, tensor.dtype);
+  return values;
 }
 
 LinearWeights ModelWeights::linear(const Checkpoint& checkpoint, const std::string& name, bool bias) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/model.h"
+#include "impl/cpu/float_buffer.h"
 #include "impl/cpu/linear.h"
 #include "impl/weights.h"
 
@@ -38,7 +39,7 @@ class ModelWeights {
   const float* floats(const Checkpoint& checkpoint, const std::string& name);
   LinearWeights linear(const Checkpoint& checkpoint, const std::string& name, bool bias);
 
-  std::deque<std::vector<float>> widened_;
+  std::deque<FloatBuffer> widened_;
   const float* embedding_ = nullptr;
   const float* norm_ = nullptr;
   LinearWeights head_;

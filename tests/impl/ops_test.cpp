@@ -92,7 +92,7 @@ TEST_CASE("linear: stays within half of its bound, with the same bits everywhere
 }
 
 TEST_CASE("linear: a row alone has the bits it has among many") {
-  const std::int64_t rows = 29, outs = 21, depth = 203;
+  const std::int64_t rows = 29, outs = 21, depth = 2203;  // in several blocks
   const std::vector<float> x = random_floats(rows * depth, 4);
   const std::vector<float> weight = random_floats(outs * depth, 5);
   const LinearWeights w{weight.data(), nullptr, outs, depth};
