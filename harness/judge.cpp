@@ -1,114 +1,17 @@
 #include "harness/judge.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <deque>
 
 #include <fmt/format.h>
+
+#include "harness/parallel.h"
+#include "harness/stacked_rows.h"
 
 namespace plumbline {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr std::int64_t kSlopeOutputs = 256;  // below, the slope's own scatter is too large
-
-Place place_of(const Shape& shape, std::int64_t logical_index) {
-  Place place;
-  place.index.assign(static_cast<std::size_t>(shape.rank()), 0);
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    place.index[static_cast<std::size_t>(axis)] = logical_index % shape[axis];
-    logical_index /= shape[axis];
-  }
-  return place;
-}
-
-bool discrete(OpClass op) {
-  return op == OpClass::token_ids || op == OpClass::positions || op == OpClass::mask || op == OpClass::draw;
-}
-
-// The axis along which positions run: queries of scores and probs, else the first.
-int row_axis(OpClass op) {
-  return op == OpClass::scores || (op == OpClass::softmax) ? 1 : 0;
-}
-
-// Flags of rows along the token axis that hold a wrong element.
-class BadRows {
- public:
-  BadRows(const Shape& shape, OpClass op) {
-    axis_ = std::min(row_axis(op), shape.rank() - 1);
-    if (axis_ < 0) return;
-    inner_ = 1;
-    for (int axis = axis_ + 1; axis < shape.rank(); ++axis) inner_ *= shape[axis];
-    bad_.assign(static_cast<std::size_t>(shape[axis_]), false);
-  }
-  void mark(std::int64_t logical_index) {
-    if (bad_.empty()) return;
-    const auto rows = static_cast<std::int64_t>(bad_.size());
-    bad_[static_cast<std::size_t>((logical_index / inner_) % rows)] = true;
-  }
-  void store(OpResult& result) const {
-    result.rows = static_cast<std::int64_t>(bad_.size());
-    result.bad_rows = std::count(bad_.begin(), bad_.end(), true);
-    const auto first = std::find(bad_.begin(), bad_.end(), true);
-    if (first != bad_.end()) result.first_bad_row = first - bad_.begin();
-  }
-
- private:
-  int axis_ = 0;
-  std::int64_t inner_ = 1;
-  std::vector<bool> bad_;
-};
-
-void fail(OpResult& result, std::string reason) {
-  if (result.verdict == Verdict::failed) return;  // the first reason is the one that counts
-  result.verdict = Verdict::failed;
-  result.reason = std::move(reason);
-}
-
-void keep_worst(OpResult& result, const Shape& shape, std::int64_t index, double error, double gate) {
-  const double share = gate > 0 ? error / gate : (error > 0 ? kInfinity : 0.0);
-  if (!result.worst.index.empty() && !(share > result.share)) return;
-  result.share = share;
-  result.error = error;
-  result.gate = gate;
-  result.worst = place_of(shape, index);
-}
-
-// Largest |expected| of the row (last axis) that each element lies in, for ceilings on values of scale 1.
-std::vector<double> row_scales(std::span<const double> expected, std::int64_t row_length) {
-  std::vector<double> scales;
-  for (std::size_t begin = 0; begin < expected.size(); begin += static_cast<std::size_t>(row_length)) {
-    double largest = 1.0;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(row_length); ++i) {
-      const double magnitude = std::fabs(expected[begin + i]);
-      if (std::isfinite(magnitude)) largest = std::max(largest, magnitude);
-    }
-    scales.push_back(largest);
-  }
-  return scales;
-}
-
-// z = |sum e y| / sqrt(sum (B y)^2): the error as a common factor of the output. Over distinct rows only.
-double slope(std::span<const double> actual, std::span<const double> expected, std::span<const double> bound,
-             const std::vector<bool>& distinct, std::span<const std::uint8_t> allowed,
-             std::int64_t row_elements) {
-  double numerator = 0, denominator = 0;
-  std::int64_t outputs = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    const std::size_t row = i / static_cast<std::size_t>(row_elements);
-    if ((!distinct.empty() && !distinct[row]) || (!allowed.empty() && allowed[i] == 0)) continue;
-    const double scaled = bound[i] * expected[i];
-    numerator += (actual[i] - expected[i]) * expected[i];
-    denominator += scaled * scaled;
-    ++outputs;
-  }
-  if (outputs < kSlopeOutputs || denominator == 0) return 0;
-  return std::fabs(numerator) / std::sqrt(denominator);
-}
-
-bool all_equal(std::span<const double> values) {
-  return std::all_of(values.begin(), values.end(), [&](double value) { return value == values.front(); });
-}
+constexpr std::int64_t kStackedRows = 256;  // of one replay: their logits must fit into memory
 
 DType expected_dtype(OpSite site, DType storage) {
   const DType dtype = probe_spec(site.probe).dtype;
@@ -116,150 +19,164 @@ DType expected_dtype(OpSite site, DType storage) {
   return dtype == DType::f32 && !always_f32 ? storage : dtype;
 }
 
-}  // namespace
+// What a judgement is made with.
+struct Court {
+  const Replayer& replayer;
+  const Tolerances& tolerances;
+  DType storage;
+  DeviceKind device;
+  const JudgeOptions& options;
+  Verdict absent() const { return options.require_all ? Verdict::untested : Verdict::skipped; }
+};
 
-std::string Place::to_string() const {
-  return fmt::format("[{}]", fmt::join(index, ", "));
-}
-
-OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolerance& tolerance, OpClass op,
-                    double forbidden_weight) {
+OpResult opened(OpSite site, const RecordedStep& step, const Court& court) {
   OpResult result;
-  result.judged_as = op;
-  result.trivial = replay.trivial;
-  result.exact = tolerance.rule == Rule::exact;
-  const Shape& shape = replay.expected.shape();
-  if (!(actual.shape == shape)) {
-    fail(result, fmt::format("shape {} where {} is right", actual.shape.to_string(), shape.to_string()));
-    return result;
-  }
-  if (actual.elements() == 0) {
-    result.reason = "nothing to compare";
-    return result;  // untested
-  }
-  const bool bounded = !result.exact;
-  if (bounded && !(replay.bound.shape() == shape)) {
-    result.verdict = Verdict::error;
-    result.reason = "the replay gave no bound where the tolerance asks for one";
-    return result;
-  }
-
-  const Tensor actual64 = to_f64(actual), expected64 = to_f64(replay.expected.view());
-  const std::span<const double> y = actual64.values<double>(), y64 = expected64.values<double>();
-  const std::span<const double> bound = replay.bound.values<double>();
-  const std::span<const std::uint8_t> allowed = replay.allowed.values<std::uint8_t>();
-  require(allowed.empty() || allowed.size() == y.size(), "replay: allowed has another shape");
-  const TensorView allowed_view = allowed.empty() ? TensorView{} : replay.allowed.view();
-  result.local = measure_error(actual64.view(), expected64.view(), allowed_view);
-
-  BadRows bad(shape, op);
-  const std::int64_t row_length = shape.rank() > 0 ? shape[shape.rank() - 1] : 1;
-  const std::vector<double> scales = tolerance.ceiling ? row_scales(y64, row_length) : std::vector<double>{};
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    const auto index = static_cast<std::int64_t>(i);
-    if (!allowed.empty() && allowed[i] == 0) {
-      if (op == OpClass::scores) continue;  // a score may be anything where the mask forbids
-      const bool ok = std::isfinite(y[i]) && std::fabs(y[i]) <= forbidden_weight;
-      if (!ok) {
-        bad.mark(index);
-        keep_worst(result, shape, index, std::isfinite(y[i]) ? std::fabs(y[i]) : kInfinity, forbidden_weight);
-        fail(result, fmt::format("weight {:.2e} at {}, which the mask forbids", y[i],
-                                 place_of(shape, index).to_string()));
-      }
-      continue;
-    }
-    if (y[i] == y64[i]) {  // also the same infinity
-      keep_worst(result, shape, index, 0.0, bounded ? tolerance.lambda * bound[i] : 0.0);
-      continue;
-    }
-    if (!std::isfinite(y[i]) || !std::isfinite(y64[i])) {
-      bad.mark(index);
-      keep_worst(result, shape, index, kInfinity, 0.0);
-      fail(result,
-           fmt::format("{} at {} where {} is right", y[i], place_of(shape, index).to_string(), y64[i]));
-      continue;
-    }
-    const double error = std::fabs(y[i] - y64[i]);
-    double gate = 0;
-    if (bounded) {
-      gate = half_spacing(y64[i], actual.dtype == DType::f32 ? DType::f64 : actual.dtype) +
-             tolerance.lambda * bound[i];
-      if (tolerance.ceiling) {
-        gate = std::min(gate, *tolerance.ceiling * scales[i / static_cast<std::size_t>(row_length)]);
-      }
-    }
-    keep_worst(result, shape, index, error, gate);
-    const bool ok = error <= gate;
-    if (!ok) {
-      bad.mark(index);
-      fail(result, bounded ? "beyond its bound" : "not exact");
-    }
-  }
-  bad.store(result);
-  if (result.verdict == Verdict::failed) return result;
-  if (result.local.compared == 0) {
-    result.reason = "no place that counts";
-    return result;  // untested
-  }
-
-  if (bounded && tolerance.largest_slope) {
-    const std::int64_t row_elements = shape.rank() > 0 ? shape.elements() / shape[0] : 1;
-    result.slope = slope(y, y64, bound, replay.distinct_row, allowed, row_elements);
-    const bool ok = result.slope <= *tolerance.largest_slope;
-    if (!ok) {
-      fail(result, fmt::format("the error follows the output: slope z {:.1f} (gate {})", result.slope,
-                               *tolerance.largest_slope));
-      return result;
-    }
-  }
-  if (!discrete(op) && !replay.trivial && y.size() > 1 && all_equal(y64)) {
-    result.verdict = Verdict::mistrusted;
-    result.reason = "the right output is constant: agreement proves nothing";
-    return result;
-  }
-  result.verdict = Verdict::passed;
+  result.site = site;
+  result.judged_as = court.replayer.judged_as(site, step);
   return result;
 }
 
-OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replayer,
-                  const Tolerances& tolerances, DType storage, DeviceKind device,
-                  const JudgeOptions& options) {
-  OpResult result;
-  result.site = site;
-  result.judged_as = replayer.judged_as(site, step);
-  const TensorView* actual = step.find(site);
+// Whether there is something to compare; where not, `result` says why.
+bool recorded_right(const TensorView* actual, const Court& court, OpResult& result) {
   if (actual == nullptr) {
-    result.verdict = options.require_all ? Verdict::untested : Verdict::skipped;
+    result.verdict = court.absent();
     result.reason = "not recorded";
-    return result;
+    return false;
   }
-  if (const DType dtype = expected_dtype(site, storage); actual->dtype != dtype) {
-    fail(result, fmt::format("dtype {} where {} is right", dtype_name(actual->dtype), dtype_name(dtype)));
-    return result;
+  if (const DType dtype = expected_dtype(result.site, court.storage); actual->dtype != dtype) {
+    result.verdict = Verdict::failed;
+    result.reason = fmt::format("dtype {} where {} is right", dtype_name(actual->dtype), dtype_name(dtype));
+    return false;
   }
-  std::string why;
+  return true;
+}
+
+// What a replay gave: an answer, or in words why there is none.
+struct Outcome {
   std::optional<Replay> replay;
+  std::string why;    // no replay, or the assumption behind one
+  std::string error;  // a recorded input cannot be
+};
+
+Outcome replayed(OpSite site, const RecordedStep& step, const Court& court) {
+  Outcome outcome;
   try {
-    replay = replayer.replay(site, step, storage, why);
+    outcome.replay = court.replayer.replay(site, step, court.storage, outcome.why);
   } catch (const Error& error) {
-    fail(result, error.what());
-    return result;
+    outcome.error = error.what();
   }
-  if (!replay) {
-    result.verdict = options.require_all ? Verdict::untested : Verdict::skipped;
-    result.reason = why;
-    return result;
+  return outcome;
+}
+
+void compare(const TensorView& actual, const Outcome& outcome, const RecordedStep& step, const Court& court,
+             OpResult& result) {
+  if (!outcome.replay) {
+    result.verdict = outcome.error.empty() ? court.absent() : Verdict::failed;
+    result.reason = outcome.error.empty() ? outcome.why : outcome.error;
+    return;
   }
-  const OpClass judged_as = result.judged_as;
-  const Tolerance& tolerance = tolerances.op(judged_as, storage, device);
-  const char* forbidden = options.our_engine ? "forbidden_weight" : "forbidden_weight_others";
-  result = compare_op(*actual, *replay, tolerance, judged_as, tolerances.gate(forbidden));
+  const OpClass op = result.judged_as;
+  const OpSite site = result.site;
+  const Tolerance& tolerance = court.tolerances.op(op, court.storage, court.device);
+  const char* forbidden = court.options.our_engine ? "forbidden_weight" : "forbidden_weight_others";
+  result = compare_op(actual, *outcome.replay, tolerance, op, court.tolerances.gate(forbidden));
   result.site = site;
   // Ids that nobody gave are compared with themselves.
-  result.trivial = result.trivial || (judged_as == OpClass::token_ids && step.given() == nullptr);
-  if (result.reason.empty()) result.reason = why;
+  result.trivial = result.trivial || (op == OpClass::token_ids && step.given() == nullptr);
+  if (result.reason.empty()) result.reason = outcome.why;
+}
+
+OpResult judge_one(OpSite site, const RecordedStep& step, const Court& court) {
+  OpResult result = opened(site, step, court);
+  const TensorView* actual = step.find(site);
+  if (recorded_right(actual, court, result)) {
+    compare(*actual, replayed(site, step, court), step, court, result);
+  }
   return result;
 }
+
+// Rows [begin, end) of a replay of stacked steps.
+Outcome part_of(const Outcome& whole, std::int64_t begin, std::int64_t end) {
+  if (!whole.replay) return whole;
+  const Replay& replay = *whole.replay;
+  require(replay.allowed.empty(), "judge: a stacked op has a mask");
+  Outcome part{Replay{}, whole.why, {}};
+  part.replay->expected = copy_host(replay.expected.view().rows(begin, end));
+  if (!replay.bound.empty()) part.replay->bound = copy_host(replay.bound.view().rows(begin, end));
+  part.replay->trivial = replay.trivial;
+  if (!replay.distinct_row.empty()) {
+    part.replay->distinct_row.assign(replay.distinct_row.begin() + begin, replay.distinct_row.begin() + end);
+  }
+  return part;
+}
+
+// One op in several steps that can be replayed as one.
+std::vector<OpResult> judge_stacked(OpSite site, const std::vector<const RecordedStep*>& steps,
+                                    const Court& court) {
+  const Outcome whole = replayed(site, StackedRows(site, steps), court);
+  std::vector<OpResult> results;
+  std::int64_t begin = 0;
+  for (const RecordedStep* step : steps) {
+    OpResult result = opened(site, *step, court);
+    const TensorView& actual = *step->find(site);
+    const std::int64_t end = begin + actual.shape[0];
+    if (recorded_right(&actual, court, result)) {
+      compare(actual, part_of(whole, begin, end), *step, court, result);
+    }
+    results.push_back(std::move(result));
+    begin = end;
+  }
+  return results;
+}
+
+// An op in one step, or in some that are replayed together.
+struct Piece {
+  OpSite site;
+  std::vector<std::size_t> steps;
+};
+
+std::vector<Piece> pieces_of(OpSite site, const std::deque<TraceStepView>& steps) {
+  std::vector<Piece> pieces;
+  std::int64_t rows = 0;  // of the last piece; 0 where nothing may be added to it
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const std::int64_t more = stackable_rows(site, steps[i]);
+    const bool joins = rows > 0 && more > 0 && rows + more <= kStackedRows &&
+                       stack_together(site, steps[pieces.back().steps[0]], steps[i]);
+    if (!joins) pieces.push_back({site, {}});
+    pieces.back().steps.push_back(i);
+    rows = joins ? rows + more : more;
+  }
+  return pieces;
+}
+
+void check_belongs(const Trace& subject, const Replayer& replayer) {
+  const TraceMetadata& metadata = subject.metadata;
+  if (!metadata.weight_hash.empty() && metadata.weight_hash != replayer.weight_hash()) {
+    throw Error(fmt::format("recorded on other weights (hash {}…, the model's is {}…)",
+                            metadata.weight_hash.substr(0, 12), replayer.weight_hash().substr(0, 12)),
+                "trace", "is --model the checkpoint that the engine ran?");
+  }
+  for (const TraceStep& step : subject.steps) {
+    for (const auto& [site, tensor] : step.tensors) {
+      if (site.layer >= replayer.config().num_hidden_layers) {
+        throw Error(fmt::format("the model has {} layers", replayer.config().num_hidden_layers),
+                    site_name(site), "is --model the checkpoint that the engine ran?");
+      }
+    }
+  }
+}
+
+std::vector<OpSite> chosen_sites(const Replayer& replayer, const JudgeOptions& options) {
+  std::vector<OpSite> sites;
+  for (const OpSite site : replayer.sites()) {
+    const int last = options.last_layer < 0 ? site.layer : options.last_layer;
+    if (site.layer >= 0 && (site.layer < options.first_layer || site.layer > last)) continue;
+    sites.push_back(site);
+  }
+  return sites;
+}
+
+}  // namespace
 
 VerdictCounts Judgement::counts() const {
   VerdictCounts counts;
@@ -275,44 +192,55 @@ std::vector<const OpResult*> Judgement::wrong() const {
   return list;
 }
 
+OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replayer,
+                  const Tolerances& tolerances, DType storage, DeviceKind device,
+                  const JudgeOptions& options) {
+  return judge_one(site, step, {replayer, tolerances, storage, device, options});
+}
+
 Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
                 const JudgeOptions& options) {
-  const TraceMetadata& metadata = subject.metadata;
-  if (!metadata.weight_hash.empty() && metadata.weight_hash != replayer.weight_hash()) {
-    throw Error(fmt::format("recorded on other weights (hash {}…, the model's is {}…)",
-                            metadata.weight_hash.substr(0, 12), replayer.weight_hash().substr(0, 12)),
-                "trace", "is --model the checkpoint that the engine ran?");
-  }
-  for (const TraceStep& step : subject.steps) {
-    for (const auto& [site, tensor] : step.tensors) {
-      if (site.layer >= replayer.config().num_hidden_layers) {
-        throw Error(fmt::format("the model has {} layers", replayer.config().num_hidden_layers),
-                    site_name(site), "is --model the checkpoint that the engine ran?");
-      }
+  check_belongs(subject, replayer);
+  const Court court{replayer, tolerances, subject.metadata.storage, subject.metadata.device, options};
+  std::deque<TraceStepView> steps, truth_steps;
+  for (std::size_t i = 0; i < subject.steps.size(); ++i) steps.emplace_back(subject, i);
+  const std::size_t known = options.truth == nullptr ? 0 : options.truth->steps.size();
+  for (std::size_t i = 0; i < std::min(known, steps.size()); ++i) truth_steps.emplace_back(*options.truth, i);
+
+  const std::vector<OpSite> sites = chosen_sites(replayer, options);
+  std::vector<Piece> pieces;
+  std::vector<std::size_t> place;  // of each piece's site
+  // The last op first: it is the largest.
+  for (std::size_t s = sites.size(); s-- > 0;) {
+    for (Piece& piece : pieces_of(sites[s], steps)) {
+      pieces.push_back(std::move(piece));
+      place.push_back(s);
     }
   }
   Judgement judgement;
-  for (std::size_t i = 0; i < subject.steps.size(); ++i) {
-    const TraceStepView step(subject, i);
-    std::optional<TraceStepView> truth;
-    if (options.truth != nullptr && i < options.truth->steps.size()) truth.emplace(*options.truth, i);
-    for (const OpSite site : replayer.sites()) {
-      const int last = options.last_layer < 0 ? site.layer : options.last_layer;
-      if (site.layer >= 0 && (site.layer < options.first_layer || site.layer > last)) continue;
-      OpResult result =
-          judge_op(site, step, replayer, tolerances, metadata.storage, metadata.device, options);
-      result.sequence = subject.steps[i].sequence;
-      result.step = subject.steps[i].step;
-      const TensorView* actual = step.find(site);
-      const TensorView* right = truth ? truth->find(site) : nullptr;
-      // Scores may hold anything where the mask forbids: their accumulated error shows in probs.
-      const bool comparable = actual != nullptr && right != nullptr && actual->shape == right->shape;
-      if (comparable && site.probe != Probe::scores) {
-        result.accumulated = measure_error(*actual, *right);
-      }
-      judgement.ops.push_back(std::move(result));
+  judgement.ops.resize(sites.size() * steps.size());
+  const auto finish = [&](OpResult result, std::size_t step, std::size_t s) {
+    result.sequence = subject.steps[step].sequence;
+    result.step = subject.steps[step].step;
+    const TensorView* actual = steps[step].find(result.site);
+    const TensorView* right = step < truth_steps.size() ? truth_steps[step].find(result.site) : nullptr;
+    // Scores may hold anything where the mask forbids: their accumulated error shows in probs.
+    const bool comparable = actual != nullptr && right != nullptr && actual->shape == right->shape;
+    if (comparable && result.site.probe != Probe::scores) {
+      result.accumulated = measure_error(*actual, *right);
     }
-  }
+    judgement.ops[step * sites.size() + s] = std::move(result);
+  };
+  parallel_for(pieces.size(), options.threads, [&](std::size_t i) {
+    const Piece& piece = pieces[i];
+    if (piece.steps.size() == 1) {
+      return finish(judge_one(piece.site, steps[piece.steps[0]], court), piece.steps[0], place[i]);
+    }
+    std::vector<const RecordedStep*> together;
+    for (const std::size_t step : piece.steps) together.push_back(&steps[step]);
+    std::vector<OpResult> results = judge_stacked(piece.site, together, court);
+    for (std::size_t k = 0; k < results.size(); ++k) finish(std::move(results[k]), piece.steps[k], place[i]);
+  });
   return judgement;
 }
 

@@ -51,6 +51,7 @@ struct JudgeOptions {
   bool our_engine = true;   // forbidden places must hold no weight at all; false: dust is let pass
   int first_layer = 0;
   int last_layer = -1;           // -1: to the end
+  int threads = 0;               // that judge at the same time; 0: as many as there are cores
   const Trace* truth = nullptr;  // the reference's f64 run of the same steps, for accumulated error
 };
 
@@ -69,8 +70,9 @@ OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replaye
 OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolerance& tolerance, OpClass op,
                     double forbidden_weight);
 
-// Every op of every step, by the tolerance rows of the trace's storage dtype and device. Throws Error for a
-// trace of another checkpoint (weight hash).
+// Every op of every step, by the tolerance rows of the trace's storage dtype and device; several at a time,
+// with the same results whatever the number of threads. Throws Error for a trace of another checkpoint
+// (weight hash).
 Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
                 const JudgeOptions& options = {});
 

@@ -1,5 +1,8 @@
 #include "harness/tensor.h"
 
+#include <algorithm>
+#include <new>
+
 #include <fmt/format.h>
 
 namespace plumbline {
@@ -107,6 +110,16 @@ TensorView TensorView::rows(std::int64_t begin, std::int64_t end) const {
 Tensor::Tensor(DType dtype, Shape shape)
     : dtype_(dtype), shape_(shape), bytes_(static_cast<std::size_t>(shape.elements()) * dtype_size(dtype)) {}
 
+ZeroedBytes::ZeroedBytes(std::size_t size) : size_(size) {
+  if (size == 0) return;
+  data_.reset(static_cast<std::byte*>(std::calloc(size, 1)));
+  if (!data_) throw std::bad_alloc();
+}
+
+ZeroedBytes::ZeroedBytes(const ZeroedBytes& other) : ZeroedBytes(other.size_) {
+  if (size_ > 0) std::memcpy(data_.get(), other.data_.get(), size_);
+}
+
 Tensor copy_host(const TensorView& view) {
   require(view.device.kind == DeviceKind::cpu, "copy_host: the view is on a device");
   Tensor copy(view.dtype, view.shape);
@@ -129,14 +142,27 @@ double element_as_f64(const TensorView& view, std::int64_t logical_index) {
   return load_f64(view.data, view.dtype, offset_of(view, logical_index));
 }
 
-Tensor to_f64(const TensorView& view) {
-  require(view.device.kind == DeviceKind::cpu, "to_f64: the view is on a device");
-  Tensor copy(DType::f64, view.shape);
-  const std::span<double> out = copy.values<double>();
+void read_f64(const TensorView& view, std::int64_t begin, std::span<double> out) {
+  require(view.device.kind == DeviceKind::cpu, "read_f64: the view is on a device");
+  const auto count = static_cast<std::int64_t>(out.size());
+  require(begin >= 0 && begin + count <= view.elements(), "read_f64: out of range");
   const bool contiguous = view.is_contiguous();
-  for (std::int64_t i = 0; i < view.elements(); ++i) {
-    out[static_cast<std::size_t>(i)] = load_f64(view.data, view.dtype, contiguous ? i : offset_of(view, i));
+  if (contiguous && view.dtype == DType::f32) {
+    std::copy_n(view.as<float>() + begin, count, out.begin());
+  } else if (contiguous && view.dtype == DType::f64) {
+    std::copy_n(view.as<double>() + begin, count, out.begin());
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t index = begin + i;
+      out[static_cast<std::size_t>(i)] =
+          load_f64(view.data, view.dtype, contiguous ? index : offset_of(view, index));
+    }
   }
+}
+
+Tensor to_f64(const TensorView& view) {
+  Tensor copy(DType::f64, view.shape);
+  read_f64(view, 0, copy.values<double>());
   return copy;
 }
 

@@ -6,11 +6,13 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "harness/dtype.h"
@@ -84,6 +86,34 @@ struct MutableTensorView : TensorView {
       : TensorView(data, dtype, shape, strides, device), mutable_data(data) {}
 };
 
+// Zeros from the system, which hands large areas out as zero pages: nothing is written before its first use.
+class ZeroedBytes {
+ public:
+  ZeroedBytes() = default;
+  explicit ZeroedBytes(std::size_t size);
+  ZeroedBytes(const ZeroedBytes& other);
+  ZeroedBytes(ZeroedBytes&& other) noexcept { swap(other); }
+  ZeroedBytes& operator=(ZeroedBytes other) noexcept {
+    swap(other);
+    return *this;
+  }
+  std::byte* data() { return data_.get(); }
+  const std::byte* data() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+  void swap(ZeroedBytes& other) {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+  }
+  std::unique_ptr<std::byte, Free> data_;
+  std::size_t size_ = 0;
+};
+
 // Owning, contiguous, on the host. Copies share nothing; moves are cheap.
 class Tensor {
  public:
@@ -104,7 +134,7 @@ class Tensor {
   std::int64_t elements() const { return bytes_.empty() ? 0 : shape_.elements(); }
   TensorView view() const { return {bytes_.data(), dtype_, shape_}; }
   MutableTensorView mutable_view() { return {bytes_.data(), dtype_, shape_}; }
-  std::span<const std::byte> bytes() const { return bytes_; }
+  std::span<const std::byte> bytes() const { return {bytes_.data(), bytes_.size()}; }
   template <typename T>
   std::span<T> values() {
     return {reinterpret_cast<T*>(bytes_.data()), bytes_.size() / sizeof(T)};
@@ -117,7 +147,7 @@ class Tensor {
  private:
   DType dtype_ = DType::f32;
   Shape shape_;
-  std::vector<std::byte> bytes_;
+  ZeroedBytes bytes_;
 };
 
 // A contiguous copy of a host view, same dtype. Throws InternalError for a device view: an engine copies
@@ -126,6 +156,9 @@ Tensor copy_host(const TensorView& view);
 
 // Element of a host view as f64, by logical row-major index; half types convert exactly, booleans are 0 or 1.
 double element_as_f64(const TensorView& view, std::int64_t logical_index);
+
+// Elements [begin, begin + out.size()) of a host view in logical row-major order, as f64.
+void read_f64(const TensorView& view, std::int64_t begin, std::span<double> out);
 
 // A contiguous host copy with every element converted to f64 (exact for every type but i64 beyond 2^53).
 Tensor to_f64(const TensorView& view);

@@ -44,6 +44,10 @@ at::Tensor as_torch(const TensorView& view) {
                        at::TensorOptions(torch_type(view.dtype)));
 }
 
+at::Tensor writable(Tensor& tensor) {
+  return as_torch(tensor.mutable_view());
+}
+
 at::Tensor to_f64_torch(const TensorView& view) {
   return as_torch(view).to(at::kDouble, /*non_blocking=*/false, /*copy=*/true).contiguous();
 }

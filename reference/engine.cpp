@@ -10,6 +10,7 @@
 
 #include "reference/config.h"
 #include "reference/internal/convert_torch.h"
+#include "reference/internal/engine_torch.h"
 #include "reference/internal/forward_torch.h"
 #include "reference/internal/guard_torch.h"
 
@@ -48,15 +49,15 @@ void check_step(const SequenceStep& step, const HistoryCache& cache, std::int64_
 
 class ReferenceEngine final : public Engine {
  public:
-  ReferenceEngine(const std::filesystem::path& directory, const EngineOptions& options)
-      : config_(load_config(directory)),
-        weights_(directory, config_, options.dtype, options.dtype),
+  ReferenceEngine(ModelConfig config, std::shared_ptr<const Weights> weights, const EngineOptions& options)
+      : config_(std::move(config)),
+        weights_(std::move(weights)),
         info_{"reference", Device{}, options.dtype, options.dtype, "libtorch", options.threads},
         mark_(std::make_shared<const int>(0)) {}
 
   const EngineInfo& info() const override { return info_; }
   const ModelConfig& config() const override { return config_; }
-  const std::string& weight_hash() const override { return weights_.hash(); }
+  const std::string& weight_hash() const override { return weights_->hash(); }
   std::unique_ptr<Cache> make_cache(const CacheSpec& spec) const override;
   Logits forward(std::span<const SequenceStep> steps, Cache& cache, ProbeSink& sink) override;
   Tensor to_host(const TensorView& view) override { return copy_host(view); }
@@ -66,7 +67,7 @@ class ReferenceEngine final : public Engine {
   HistoryCache& own(Cache& cache) const;
 
   ModelConfig config_;
-  Weights weights_;
+  std::shared_ptr<const Weights> weights_;
   EngineInfo info_;
   EngineMark mark_;
   std::vector<at::Tensor> logits_;  // what the last forward's views point into
@@ -109,7 +110,7 @@ Logits ReferenceEngine::forward(std::span<const SequenceStep> steps, Cache& any_
     const std::int64_t past = cache.length(step.sequence);
     histories.push_back(cache.extended(step.sequence, step.tokens, step.positions));
     logits.push_back(in_torch([&] {
-      ForwardPass pass(config_, weights_, info_.compute, step.sequence, past, sink);
+      ForwardPass pass(config_, *weights_, info_.compute, step.sequence, past, sink);
       return pass.run(histories.back(), step.logits);
     }));
   }
@@ -124,12 +125,19 @@ Logits ReferenceEngine::forward(std::span<const SequenceStep> steps, Cache& any_
 
 }  // namespace
 
+std::unique_ptr<Engine> engine_over(ModelConfig config, std::shared_ptr<const Weights> weights,
+                                    const EngineOptions& options) {
+  return std::make_unique<ReferenceEngine>(std::move(config), std::move(weights), options);
+}
+
 std::unique_ptr<Engine> make_engine(const std::filesystem::path& directory, const EngineOptions& options) {
   if (options.dtype != DType::f32 && options.dtype != DType::f64) {
     throw Error("computes no " + std::string(dtype_name(options.dtype)), kName, "f32 or f64");
   }
   if (options.threads < 1) throw Error("threads is " + std::to_string(options.threads), kName, "at least 1");
-  return std::make_unique<ReferenceEngine>(directory, options);
+  ModelConfig config = load_config(directory);
+  auto weights = std::make_shared<const Weights>(directory, config, options.dtype, options.dtype);
+  return engine_over(std::move(config), std::move(weights), options);
 }
 
 }  // namespace plumbline::reference

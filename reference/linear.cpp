@@ -7,31 +7,61 @@
 namespace plumbline::reference::ops {
 namespace {
 
-constexpr std::int64_t kReadings = 16;       // where the running sum is read
-constexpr std::int64_t kOutputBlock = 8192;  // outputs at a time: bounds the memory of squared weights
+constexpr std::int64_t kReadings = 16;            // where the running sum is read
+constexpr std::int64_t kBlockElements = 1 << 18;  // of outputs at a time: the running sums stay in the cache
+constexpr std::int64_t kFewestOutputs = 256;      // of a block: a product of fewer is slow
+constexpr std::int64_t kMostOutputs = 8192;       // its f32 weights must not fill the memory
+
+// A block of the product in f32, in units in which no term is larger than 1. A bound is wanted to a
+// thousandth and f32 gives it to a millionth; in these units nothing overflows, and what underflows is
+// nothing beside the largest term.
+struct Block {
+  at::Tensor x, weight, bias;  // f32; bias may be undefined
+  at::Tensor unit;             // f64 [rows, 1]: what 1 stands for
+};
+
+double largest_of(const at::Tensor& values) {
+  const auto [least, most] = at::aminmax(values);
+  return std::max(std::fabs(least.item<double>()), std::fabs(most.item<double>()));
+}
+
+Block scaled(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  Block block;
+  const double largest = largest_of(weight);
+  block.unit = x.abs().amax(1, true) * largest;
+  if (bias.defined()) block.unit.clamp_min_(largest_of(bias));
+  block.unit.masked_fill_(block.unit == 0, 1.0);
+  block.x = (x * (largest / block.unit)).to(at::kFloat);
+  block.weight = largest > 0 ? weight.div(largest).to(at::kFloat) : weight.to(at::kFloat);
+  if (bias.defined()) block.bias = (bias / block.unit).to(at::kFloat);
+  return block;
+}
 
 // R: how far the running sum wanders, read at 16 equal steps, 0 and +-bias included.
-at::Tensor wander(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  at::Tensor sum = at::zeros({x.size(0), weight.size(0)}, x.options());
-  at::Tensor highest = bias.defined() ? sum + bias.abs() : sum.clone();
+at::Tensor wander(const Block& block) {
+  const at::Tensor sum = at::zeros({block.x.size(0), block.weight.size(0)}, block.x.options());
+  at::Tensor highest = block.bias.defined() ? block.bias.abs() : at::zeros_like(sum);
   at::Tensor lowest = -highest;
-  const std::int64_t n = x.size(1);
+  const std::int64_t n = block.x.size(1);
   const std::int64_t step = (n + kReadings - 1) / kReadings;
   for (std::int64_t from = 0; from < n; from += step) {
     const std::int64_t length = std::min(step, n - from);
-    sum = sum + at::matmul(x.narrow(1, from, length), weight.narrow(1, from, length).t());
-    highest = at::maximum(highest, sum);
-    lowest = at::minimum(lowest, sum);
+    sum.addmm_(block.x.narrow(1, from, length), block.weight.narrow(1, from, length).t());
+    at::maximum_out(highest, highest, sum);
+    at::minimum_out(lowest, lowest, sum);
   }
-  return highest - lowest;
+  return highest.sub_(lowest);
 }
 
 // u sqrt(n) (R + Q), Q the root of the sum of squared products.
-at::Tensor block_bound(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  at::Tensor squares = at::matmul(x.square(), weight.square().t());
-  if (bias.defined()) squares = squares + bias.square();
-  const double n = static_cast<double>(x.size(1));
-  return kUnitRoundoff * std::sqrt(n) * (wander(x, weight, bias) + squares.sqrt());
+at::Tensor block_bound(const Block& block) {
+  at::Tensor squares = at::matmul(block.x.square(), block.weight.square().t());
+  if (block.bias.defined()) squares.add_(block.bias.square());
+  const double n = static_cast<double>(block.x.size(1));
+  return wander(block)
+      .add_(squares.sqrt_())
+      .to(at::kDouble)
+      .mul_(block.unit * (kUnitRoundoff * std::sqrt(n)));
 }
 
 }  // namespace
@@ -40,15 +70,20 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   return at::linear(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
 }
 
-at::Tensor linear_bound(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  std::vector<at::Tensor> blocks;
-  const std::int64_t outputs = weight.size(0);
-  for (std::int64_t from = 0; from < outputs; from += kOutputBlock) {
-    const std::int64_t length = std::min(kOutputBlock, outputs - from);
+void linear_into(at::Tensor out, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  at::linear_out(out, x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
+}
+
+void linear_bound_into(at::Tensor out, const at::Tensor& x, const at::Tensor& weight,
+                       const at::Tensor& bias) {
+  const std::int64_t rows = x.size(0), outputs = weight.size(0);
+  const std::int64_t fitting = kBlockElements / std::max<std::int64_t>(rows, 1);
+  const std::int64_t size = std::clamp(fitting, kFewestOutputs, kMostOutputs);
+  for (std::int64_t from = 0; from < outputs; from += size) {
+    const std::int64_t length = std::min(size, outputs - from);
     const at::Tensor part = bias.defined() ? bias.narrow(0, from, length) : bias;
-    blocks.push_back(block_bound(x, weight.narrow(0, from, length), part));
+    out.narrow(1, from, length).copy_(block_bound(scaled(x, weight.narrow(0, from, length), part)));
   }
-  return at::cat(blocks, 1);
 }
 
 }  // namespace plumbline::reference::ops

@@ -1,6 +1,9 @@
 #include "reference/replay.h"
 
+#include <ATen/Parallel.h>
+
 #include "reference/config.h"
+#include "reference/internal/engine_torch.h"
 #include "reference/internal/forward_torch.h"
 #include "reference/internal/guard_torch.h"
 #include "reference/internal/replay_torch.h"
@@ -53,14 +56,14 @@ Replay dispatch(const ReplayModel& model, const Recorded& in, OpSite site, OpCla
 
 class ReferenceReplayer final : public Replayer {
  public:
-  ReferenceReplayer(const std::filesystem::path& directory, DType storage)
-      : config_(load_config(directory)),
+  ReferenceReplayer(ModelConfig config, std::shared_ptr<const Weights> weights, DType storage)
+      : config_(std::move(config)),
         storage_(storage),
-        weights_(directory, config_, storage, DType::f64),
+        weights_(std::move(weights)),
         sites_(forward_sites(static_cast<int>(config_.num_hidden_layers), layers_differ(config_))) {}
 
   const ModelConfig& config() const override { return config_; }
-  const std::string& weight_hash() const override { return weights_.hash(); }
+  const std::string& weight_hash() const override { return weights_->hash(); }
   std::span<const OpSite> sites() const override { return sites_; }
 
   std::optional<Replay> replay(OpSite site, const RecordedStep& step, DType storage,
@@ -68,10 +71,12 @@ class ReferenceReplayer final : public Replayer {
     require(storage == storage_, "replay: a replayer is made for one storage dtype");
     require(probe_spec(site.probe).scope != ProbeScope::sample, "replay: sampling is no forward site");
     require(site.layer < config_.num_hidden_layers, "replay: the model has no such layer");
+    // Ops are replayed side by side, each on its own thread.
+    if (at::get_num_threads() != 1) at::set_num_threads(1);
     try {
       return in_torch([&] {
-        const ReplayModel model{config_, derive(config_), weights_, storage_};
-        return dispatch(model, Recorded(config_, weights_, step, storage_), site, judged_as(site, step));
+        const ReplayModel model{config_, derive(config_), *weights_, storage_};
+        return dispatch(model, Recorded(config_, *weights_, step, storage_), site, judged_as(site, step));
       });
     } catch (const NotReplayable& missing) {
       why = missing.what();
@@ -86,18 +91,29 @@ class ReferenceReplayer final : public Replayer {
  private:
   ModelConfig config_;
   DType storage_;
-  Weights weights_;
+  std::shared_ptr<const Weights> weights_;
   std::vector<OpSite> sites_;
 };
 
 }  // namespace
 
-std::unique_ptr<Replayer> make_replayer(const std::filesystem::path& directory, DType storage) {
+std::unique_ptr<Replayer> replayer_over(ModelConfig config, std::shared_ptr<const Weights> weights,
+                                        DType storage) {
   if (!is_floating(storage)) {
     throw Error("cannot replay " + std::string(dtype_name(storage)) + " storage", "replay",
                 "f32, f64, bf16 or f16");
   }
-  return std::make_unique<ReferenceReplayer>(directory, storage);
+  return std::make_unique<ReferenceReplayer>(std::move(config), std::move(weights), storage);
+}
+
+std::unique_ptr<Replayer> make_replayer(const std::filesystem::path& directory, DType storage) {
+  return make_referee(directory, storage).replayer;
+}
+
+Referee make_referee(const std::filesystem::path& directory, DType storage) {
+  const ModelConfig config = load_config(directory);
+  const auto weights = std::make_shared<const Weights>(directory, config, storage, DType::f64);
+  return {engine_over(config, weights, {DType::f64, 1}), replayer_over(config, weights, storage)};
 }
 
 }  // namespace plumbline::reference

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "harness/engine.h"
 #include "harness/replay.h"
 
 namespace plumbline::reference {
@@ -13,5 +14,13 @@ namespace plumbline::reference {
 // op first needs them. Throws Error for a broken checkpoint, or one that is not Qwen2. Replays may run in
 // parallel.
 std::unique_ptr<Replayer> make_replayer(const std::filesystem::path& directory, DType storage);
+
+// The same replayer, and truth: the reference engine in f64 (reference/engine.h) on the weights as the
+// subject stores them. Both read one copy of the weights, 8 bytes for each.
+struct Referee {
+  std::unique_ptr<Engine> truth;
+  std::unique_ptr<Replayer> replayer;
+};
+Referee make_referee(const std::filesystem::path& directory, DType storage);
 
 }  // namespace plumbline::reference

@@ -12,6 +12,8 @@ DType harness_type(at::ScalarType type);
 
 // A view of host memory, no copy; valid as long as the view's owner says.
 at::Tensor as_torch(const TensorView& view);
+// The tensor's own memory, to be written; valid as long as it lives.
+at::Tensor writable(Tensor& tensor);
 // A contiguous f64 copy.
 at::Tensor to_f64_torch(const TensorView& view);
 

@@ -16,7 +16,9 @@ at::Tensor embedding(const at::Tensor& ids, const at::Tensor& weight);
 
 // x: [tokens, in]; weight: [out, in]; bias: [out] or undefined -> [tokens, out]
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-at::Tensor linear_bound(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+// The same, written into `out`; a large vocabulary's logits are gigabytes.
+void linear_into(at::Tensor out, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+void linear_bound_into(at::Tensor out, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 // x: [tokens, hidden]; weight: [hidden]
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);

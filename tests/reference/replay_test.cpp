@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "harness/judge.h"
 #include "harness/tolerance.h"
 #include "harness/trace.h"
 #include "reference/engine.h"
@@ -338,4 +339,34 @@ TEST_CASE("replay: says what proves nothing, and which rows repeat", "[reference
   CHECK(distinct({Probe::input_layernorm, 0}) == std::vector<bool>{true, true, false});
   CHECK(distinct({Probe::q_rope, 0}).empty());  // same vectors, other positions
   CHECK(distinct({Probe::q_proj, 1}).empty());
+}
+
+TEST_CASE("judge: steps replayed together are judged as each alone", "[reference][replay]") {
+  Tiny tiny;
+  tiny.trace = record(test::tiny_model(), 30, {20, 1, 1, 1, 7}, 1000);
+  // One wrong element in one decode step, of an op that is stacked.
+  const OpSite wrong{Probe::o_proj, 2};
+  tiny.at(wrong, 2).values<float>()[5] += 1e-3f;
+  JudgeOptions options;
+  options.threads = GENERATE(1, 3);
+  const Judgement together = judge(tiny.trace, *tiny.replayer, tolerances(), options);
+  const auto sites = tiny.replayer->sites();
+  REQUIRE(together.ops.size() == sites.size() * 5);
+  std::size_t i = 0;
+  for (std::size_t step = 0; step < 5; ++step) {
+    const TraceStepView view(tiny.trace, step);
+    for (const OpSite site : sites) {
+      const OpResult& result = together.ops[i++];
+      const OpResult alone = judge_op(site, view, *tiny.replayer, tolerances(), DType::f32, DeviceKind::cpu);
+      INFO(site_name(site) << " of step " << step);
+      REQUIRE(result.site == site);
+      CHECK(result.step == static_cast<int>(step));
+      CHECK(result.verdict == alone.verdict);
+      // The sum that follows was recorded of the right one.
+      const bool planted = step == 2 && (site == wrong || site == OpSite{Probe::attn_residual, 2});
+      CHECK(result.verdict == (planted ? Verdict::failed : Verdict::passed));
+      CHECK(result.share == Approx(alone.share).epsilon(1e-5).margin(1e-9));
+      CHECK(result.worst.index == alone.worst.index);
+    }
+  }
 }

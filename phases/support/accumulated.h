@@ -1,0 +1,33 @@
+// The accumulated error: how far a whole run has drifted from truth's own. Where goldens say which checkpoint
+// this is, it is held to the contract for final logits. How far rounding alone may drift depends on the
+// model: for a checkpoint that nobody has measured it is shown and not judged, while each of its ops is.
+#pragma once
+
+#include <string>
+
+#include "harness/report.h"
+#include "phases/support/sides.h"
+
+namespace plumbline::phases {
+
+// Collects what one case shows; add_evidence() it when the case ends.
+class AccumulatedErrors {
+ public:
+  // Checks of check_logits(): recorded under `what` where there are goldens, shown elsewhere.
+  void add(const std::string& what, std::vector<Check> checks);
+  void add_logits(const JudgedPrompt& run);
+  // The most likely token at every position: truth's own. Without goldens, another one is shown where truth's
+  // margin between the two is within what both runs may be off: twice the larger of the contract for final
+  // logits and 4 times what the reference's own f32 run is off by in that row.
+  void add_next_tokens(const JudgedPrompt& run);
+  // The table of what was shown; to be called once, at the end of a case.
+  void finish();
+
+ private:
+  void show(const std::string& what, const std::string& prompt, const std::string& metric, double measured,
+            const std::string& beside);
+  Evidence shown_{
+      "accumulated error: shown, not judged", {"what", "prompt", "metric", "measured", "beside it"}, {}};
+};
+
+}  // namespace plumbline::phases
