@@ -13,9 +13,18 @@
 #include "reference/tokenizer.h"
 
 namespace plumbline::cli {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+}  // namespace
 
 std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesystem::path& model, DType dtype,
                                     int threads, const std::string& isa) {
+  if (threads < 0 || threads > kMaxThreads) {
+    throw Error(fmt::format("{} threads", threads), "--threads",
+                fmt::format("0 (the engine's choice) to {}", kMaxThreads));
+  }
   if (name == "cpu") {
     native::CpuOptions options;
     options.threads = threads;
@@ -77,6 +86,14 @@ std::vector<TokenId> prompt_tokens(const PromptOptions& options, bool prompt_giv
   std::vector<TokenId> tokens = tokenizer->encode(text);
   if (tokens.empty()) throw Error("the prompt holds no token", "--prompt", "an empty prompt has no logits");
   return tokens;
+}
+
+void require_context(const std::vector<TokenId>& prompt, const ModelConfig& config) {
+  const auto tokens = static_cast<std::int64_t>(prompt.size());
+  if (tokens <= config.max_position_embeddings) return;
+  throw Error(
+      fmt::format("the prompt has {} tokens, the model's context {}", tokens, config.max_position_embeddings),
+      "prompt", "max_position_embeddings of config.json");
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "harness/engine.h"
+#include "harness/model.h"
 #include "harness/tokenizer.h"
 
 namespace plumbline::cli {
@@ -31,6 +32,9 @@ struct PromptOptions {
 };
 std::vector<TokenId> prompt_tokens(const PromptOptions& options, bool prompt_given, bool system_given,
                                    const std::filesystem::path& model);
+
+// Throws Error for a prompt that is longer than the model's context.
+void require_context(const std::vector<TokenId>& prompt, const ModelConfig& config);
 
 std::string read_file(const std::filesystem::path& path);  // throws Error
 std::string join(const std::vector<TokenId>& ids);         // "1 2 3"

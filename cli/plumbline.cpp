@@ -4,6 +4,7 @@
 
 #include "cli/verbs.h"
 #include "harness/error.h"
+#include "harness/output_file.h"
 #include "harness/verdict.h"
 
 namespace {
@@ -29,7 +30,11 @@ int run(int argc, char** argv) {
     throw Error(error.what(), "", "plumbline --help lists the verbs, plumbline VERB --help its options");
   }
   for (const cli::Verb& verb : verbs) {
-    if (verb.command->parsed()) return verb.run();
+    if (!verb.command->parsed()) continue;
+    const int status = verb.run();
+    std::cout.flush();
+    if (!std::cout) throw Error("cannot be written", "standard output", "is the disk full?");
+    return status;
   }
   throw InternalError("no verb was chosen");
 }
@@ -37,6 +42,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  end_cleanly_on_signals();
   try {
     return run(argc, argv);
   } catch (const Error& error) {

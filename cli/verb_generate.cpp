@@ -1,3 +1,4 @@
+#include <climits>
 #include <iostream>
 
 #include <fmt/format.h>
@@ -77,6 +78,7 @@ int run(const CLI::App& command, const Options& options) {
                                                     command.count("--system") > 0, options.model);
   const std::unique_ptr<Engine> engine =
       make_engine(options.engine, options.model, DType::f32, options.threads, options.isa);
+  require_context(prompt, engine->config());
 
   GenerationResult result;
   if (options.engine == "reference") {
@@ -107,7 +109,8 @@ Verb add_generate(CLI::App& app) {
   command->add_option("--tokens", options->prompt.tokens, "Token ids to continue, as in 1,2,3");
   command->add_option("--system", options->prompt.system, "System text: --prompt becomes a chat turn");
   command->add_option("--max-new-tokens", options->max_new_tokens, "At most this many")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(1, INT_MAX));
   command->add_option("--engine", options->engine, "cpu, cuda or reference")->capture_default_str();
   command->add_option("--cache", options->cache, "concat or fixed")->capture_default_str();
   command->add_option("--threads", options->threads, "0: one for each core")->capture_default_str();
@@ -117,7 +120,9 @@ Verb add_generate(CLI::App& app) {
   command->add_option("--top-p", options->sampling.top_p, "1: off");
   command->add_option("--min-p", options->sampling.min_p, "0: off");
   command->add_option("--repetition-penalty", options->sampling.repetition_penalty, "1: off");
-  command->add_option("--seed", options->seed, "Of the random stream")->capture_default_str();
+  command->add_option("--seed", options->seed, "Of the random stream")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--ids", options->ids, "Print the new token ids alone, separated by spaces");
   return {command, [command, options] { return run(*command, *options); }};
 }

@@ -1,11 +1,13 @@
 #include <charconv>
 #include <iostream>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "cli/verbs.h"
 #include "harness/explain.h"
 #include "harness/judge.h"
+#include "harness/output_file.h"
 #include "harness/report.h"
 #include "harness/trace_file.h"
 #include "reference/replay.h"
@@ -67,6 +69,12 @@ PhaseReport report_of(const Options& options, const Trace& trace, const Judgemen
 }
 
 int run(const Options& options) {
+  std::optional<OutputDirectory> directory;
+  std::optional<OutputFile> page;  // opened before the work, so that one that cannot be written is known then
+  if (!options.report_dir.empty()) {
+    directory.emplace(options.report_dir);
+    page.emplace(std::filesystem::path(options.report_dir) / "judge.md");
+  }
   JudgeOptions judging;
   judging.require_all = false;  // a trace may leave probes out
   parse_layers(options.layers, judging);
@@ -84,10 +92,9 @@ int run(const Options& options) {
   skip_trivial(judgement);
   const VerdictCounts counts = judgement.counts();
   const std::string sentence = headline(judgement);
-  if (!options.report_dir.empty()) {
-    std::filesystem::create_directories(options.report_dir);
-    write_file_atomically(std::filesystem::path(options.report_dir) / "judge.md",
-                          phase_page(report_of(options, trace, judgement, sentence)));
+  if (page) {
+    page->write(phase_page(report_of(options, trace, judgement, sentence)));
+    page->keep();
   }
   if (!sentence.empty()) std::cout << sentence << '\n';
   for (const OpResult* op : judgement.wrong()) {

@@ -1,9 +1,11 @@
+#include <climits>
 #include <iostream>
 
 #include <fmt/format.h>
 
 #include "cli/common.h"
 #include "cli/verbs.h"
+#include "harness/output_file.h"
 #include "harness/trace_file.h"
 #include "impl/generator.h"
 #include "impl/sampler.h"
@@ -34,11 +36,12 @@ ProbeFilter filter_of(const Options& options, std::size_t tokens) {
 }
 
 int run(const CLI::App& command, const Options& options) {
-  if (options.steps < 1) throw Error("must be at least 1", "--steps", "1 is the prefill alone");
+  require_writable(options.output);
   const std::vector<TokenId> prompt =
       prompt_tokens(options.prompt, command.count("--prompt") > 0, false, options.model);
   const std::unique_ptr<Engine> engine = make_engine(
       options.engine, options.model, dtype_from_name(options.dtype), options.threads, options.isa);
+  require_context(prompt, engine->config());
   const ProbeFilter filter = filter_of(options, prompt.size());
   filter.check(static_cast<int>(engine->config().num_hidden_layers));
 
@@ -78,7 +81,8 @@ Verb add_trace(CLI::App& app) {
   command->add_option("--prompt", options->prompt.prompt, "Text to run");
   command->add_option("--tokens", options->prompt.tokens, "Token ids to run, as in 1,2,3");
   command->add_option("--steps", options->steps, "Forward calls: the prefill, then greedy decode steps")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(1, INT_MAX));
   command->add_option("--engine", options->engine, "cpu, cuda or reference")->capture_default_str();
   command->add_option("--dtype", options->dtype, "f32; f64 with the reference")->capture_default_str();
   command->add_option("--threads", options->threads, "0: one for each core")->capture_default_str();

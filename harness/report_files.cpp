@@ -1,17 +1,15 @@
 // The files of a report: parts read back, pages written whole or not at all.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <iterator>
-#include <system_error>
+#include <memory>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
+#include "harness/output_file.h"
 #include "harness/report.h"
 
 namespace plumbline {
@@ -21,32 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWritableHint = "name a folder that can be written with --report-dir";
 
-// In the same folder as `path`, so that the rename cannot cross a file system.
-fs::path temporary_beside(const fs::path& path) {
-  return path.parent_path() / fmt::format(".{}.tmp{}", path.filename().string(), ::getpid());
-}
-
-void write_whole(const fs::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(text.data(), static_cast<std::streamsize>(text.size()));
-  file.close();
-  if (!file) {
-    const std::string reason = std::strerror(errno);
-    std::error_code ignored;
-    fs::remove(path, ignored);
-    throw Error("cannot write: " + reason, path.string(), kWritableHint);
-  }
-}
-
-void rename_over(const fs::path& from, const fs::path& to) {
-  std::error_code problem;
-  fs::rename(from, to, problem);
-  if (!problem) return;
-  std::error_code ignored;
-  fs::remove(from, ignored);
-  throw Error("cannot write: " + problem.message(), to.string(), kWritableHint);
-}
-
 // "phase3_forward.md": a name that phase_page_name gives.
 bool is_phase_page(const std::string& name) {
   const std::string_view prefix = "phase", suffix = ".md";
@@ -54,13 +26,31 @@ bool is_phase_page(const std::string& name) {
          std::isdigit(static_cast<unsigned char>(name[5])) != 0 && name[6] == '_';
 }
 
-void remove_other_phase_pages(const RunReport& run, const fs::path& directory) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+// The folders of pages that the report.json there names; none where it cannot be read.
+std::set<std::string> earlier_folders(const fs::path& directory) {
+  std::set<std::string> folders;
+  std::ifstream file(directory / "report.json", std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  try {
+    for (const PhaseReport& phase : run_from_json(text, "report.json").phases) folders.insert(phase.folder);
+  } catch (const Error&) {
+    // Something else's file: it tells nothing of our pages.
+  }
+  return folders;
+}
+
+void remove_other_phase_pages(const RunReport& run, const fs::path& directory, const std::string& folder) {
+  const fs::path pages = directory / folder;
+  if (!fs::is_directory(pages)) return;
+  for (const fs::directory_entry& entry : fs::directory_iterator(pages)) {
     const std::string name = entry.path().filename().string();
-    const bool ours = std::ranges::any_of(
-        run.phases, [&](const PhaseReport& phase) { return phase_page_name(phase) == name; });
+    const bool ours = std::ranges::any_of(run.phases, [&](const PhaseReport& phase) {
+      return directory / phase_page_name(phase) == pages / name;
+    });
     if (is_phase_page(name) && !ours) fs::remove(entry.path());
   }
+  std::error_code ignored;
+  if (!folder.empty()) fs::remove(pages, ignored);  // unless something is left there
 }
 
 std::string with_reason(const std::string& text, const std::string& reason) {
@@ -83,9 +73,9 @@ void mark_running_case(PhaseReport& part, const std::string& ending) {
 }  // namespace
 
 void write_file_atomically(const fs::path& path, const std::string& text) {
-  const fs::path temporary = temporary_beside(path);
-  write_whole(temporary, text);
-  rename_over(temporary, path);
+  OutputFile file(path, kWritableHint);
+  file.write(text);
+  file.keep();
 }
 
 PhaseReport read_part(const fs::path& path, const PhaseReport& asked, const std::string& ending) {
@@ -114,10 +104,13 @@ PhaseReport read_part(const fs::path& path, const PhaseReport& asked, const std:
 }
 
 void write_reports(const RunReport& run, const fs::path& directory) {
-  std::error_code problem;
-  fs::create_directories(directory, problem);
-  if (problem) throw Error("cannot make the folder: " + problem.message(), directory.string(), kWritableHint);
-
+  const OutputDirectory made(directory);
+  std::set<std::string> folders = earlier_folders(directory);
+  std::vector<std::unique_ptr<OutputDirectory>> made_folders;
+  for (const PhaseReport& phase : run.phases) {
+    const bool fresh = folders.insert(phase.folder).second && !phase.folder.empty();
+    if (fresh) made_folders.push_back(std::make_unique<OutputDirectory>(directory / phase.folder));
+  }
   std::vector<std::pair<fs::path, std::string>> pages;
   for (const PhaseReport& phase : run.phases) {
     pages.emplace_back(directory / phase_page_name(phase), phase_page(phase));
@@ -127,19 +120,15 @@ void write_reports(const RunReport& run, const fs::path& directory) {
   pages.emplace_back(directory / "SUMMARY.md", summary_page(run));
 
   // All are written before the first is renamed: a full disk leaves the old reports as they were.
-  std::vector<fs::path> temporaries;
-  try {
-    for (const auto& [path, text] : pages) {
-      write_whole(temporary_beside(path), text);
-      temporaries.push_back(temporary_beside(path));
-    }
-  } catch (const Error&) {
-    std::error_code ignored;
-    for (const fs::path& left : temporaries) fs::remove(left, ignored);
-    throw;
+  std::vector<std::unique_ptr<OutputFile>> files;
+  for (const auto& [path, text] : pages) {
+    files.push_back(std::make_unique<OutputFile>(path, kWritableHint));
+    files.back()->write(text);
+    files.back()->close();
   }
-  for (const auto& [path, text] : pages) rename_over(temporary_beside(path), path);
-  remove_other_phase_pages(run, directory);
+  for (const std::unique_ptr<OutputFile>& file : files) file->keep();
+  folders.insert("");
+  for (const std::string& folder : folders) remove_other_phase_pages(run, directory, folder);
 }
 
 }  // namespace plumbline

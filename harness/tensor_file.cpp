@@ -2,9 +2,12 @@
 
 #include <fstream>
 #include <set>
+#include <span>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include "harness/output_file.h"
 
 namespace plumbline {
 namespace {
@@ -166,33 +169,17 @@ TensorFile read_tensor_file(const std::filesystem::path& path) {
 void write_tensor_file(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<NamedView>& tensors) {
   const std::string header = header_of(metadata, tensors);
-  const std::filesystem::path partial = path.string() + ".partial";
-  std::error_code status;
-  if (std::filesystem::exists(path, status) && !std::filesystem::is_regular_file(path, status)) {
-    throw Error("cannot be written", path.string(), "it is there, but no regular file: is it a directory?");
+  OutputFile file(path);
+  const std::uint64_t length = header.size();
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(header);
+  for (const auto& [name, view] : tensors) {
+    require(view.is_contiguous() && view.device.kind == DeviceKind::cpu,
+            "write_tensor_file: not a host tensor");
+    const auto bytes = static_cast<std::size_t>(view.elements()) * dtype_size(view.dtype);
+    file.write({static_cast<const std::byte*>(view.data), bytes});
   }
-  const auto fail = [&](const char* hint) {
-    std::error_code ignored;
-    std::filesystem::remove(partial, ignored);
-    throw Error("cannot be written", path.string(), hint);
-  };
-  {
-    std::ofstream file(partial, std::ios::binary | std::ios::trunc);
-    if (!file) fail("does the folder exist, and may you write there?");
-    const std::uint64_t length = header.size();
-    file.write(reinterpret_cast<const char*>(&length), sizeof length);
-    file.write(header.data(), static_cast<std::streamsize>(header.size()));
-    for (const auto& [name, view] : tensors) {
-      require(view.is_contiguous() && view.device.kind == DeviceKind::cpu,
-              "write_tensor_file: not a host tensor");
-      const auto bytes = static_cast<std::size_t>(view.elements()) * dtype_size(view.dtype);
-      file.write(static_cast<const char*>(view.data), static_cast<std::streamsize>(bytes));
-    }
-    file.flush();
-    if (!file) fail("is the disk full?");
-  }
-  std::filesystem::rename(partial, path, status);
-  if (status) fail("is it a directory?");
+  file.keep();
 }
 
 }  // namespace plumbline

@@ -9,11 +9,16 @@
 namespace plumbline {
 namespace {
 
-std::string sha256_hex(std::span<const std::byte> bytes) {
+std::string sha256_hex(const std::function<void(const TakeBytes&)>& read) {
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  const auto must = [](int done) { require(done == 1, "SHA-256 is not available in libcrypto"); };
+  must(EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr));
+  read([&](std::span<const std::byte> bytes) {
+    must(EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()));
+  });
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;
-  require(EVP_Digest(bytes.data(), bytes.size(), digest, &length, EVP_sha256(), nullptr) == 1,
-          "SHA-256 is not available in libcrypto");
+  must(EVP_DigestFinal_ex(context.get(), digest, &length));
   return fmt::format("{:02x}", fmt::join(digest, digest + length, ""));
 }
 
@@ -24,9 +29,9 @@ std::string weight_hash(std::vector<StoredTensor> tensors) {
   std::string lines;
   for (const StoredTensor& tensor : tensors) {
     lines += fmt::format("{} {} {} {}\n", tensor.name, dtype_safetensors_name(tensor.dtype),
-                         tensor.shape.to_string(), sha256_hex(tensor.bytes));
+                         tensor.shape.to_string(), sha256_hex(tensor.read));
   }
-  return sha256_hex(std::as_bytes(std::span(lines)));
+  return sha256_hex([&](const TakeBytes& take) { take(std::as_bytes(std::span(lines))); });
 }
 
 }  // namespace plumbline

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,12 +12,15 @@
 
 namespace plumbline {
 
-// One stored tensor, as it lies in its file (a tied head that is not stored is not named).
+using TakeBytes = std::function<void(std::span<const std::byte>)>;
+
+// One stored tensor, as it lies in its file (a tied head that is not stored is not named). `read` hands over
+// its bytes in order, in as many pieces as it likes: no checkpoint need be in memory to be hashed.
 struct StoredTensor {
   std::string_view name;
   DType dtype;
   Shape shape;
-  std::span<const std::byte> bytes;
+  std::function<void(const TakeBytes& take)> read;
 };
 
 // SHA-256, in hex, over one line per tensor in byte order of the names:

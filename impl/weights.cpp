@@ -170,7 +170,9 @@ void Checkpoint::check(const ModelConfig& config) const {
     const auto embedding = tensors_.find(kEmbedding);
     const bool comparable = entry.tied && embedding != tensors_.end();
     if (comparable && !same_bytes(stored.bytes, embedding->second.bytes)) {
-      throw Error("differs from the embedding that config.json ties it to", where(entry.name));
+      throw Error(
+          "differs from the embedding that config.json ties it to", where(entry.name),
+          "readers disagree on which of the two is meant: set tie_word_embeddings to false, or drop it");
     }
   }
   for (const auto& [name, tensor] : tensors_) {
@@ -182,7 +184,10 @@ void Checkpoint::check(const ModelConfig& config) const {
 
 std::string Checkpoint::weight_hash() const {
   std::vector<StoredTensor> all;
-  for (const auto& [name, tensor] : tensors_) all.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
+  for (const auto& [name, tensor] : tensors_) {
+    const std::span<const std::byte> bytes = tensor.bytes;
+    all.push_back({name, tensor.dtype, tensor.shape, [bytes](const TakeBytes& take) { take(bytes); }});
+  }
   return plumbline::weight_hash(std::move(all));
 }
 

@@ -32,7 +32,8 @@ class Checkpoint {
 
   // Throws Error that names the tensor when one is missing or has the wrong shape, is no float (f32, bf16,
   // f16), holds NaN or infinity, or is none of this model's; rotary tables that old checkpoints store are let
-  // pass. A stored lm_head of a tied model must equal the embedding.
+  // pass. A stored lm_head of a tied model must equal the embedding: where it does not, Hugging Face's
+  // readers take the stored one (transformers 5) or the embedding (transformers 4).
   void check(const ModelConfig& config) const;
 
   // harness/weight_hash.h over all stored tensors. Reads every byte.

@@ -60,8 +60,8 @@ GenerationResult generate(Engine& engine, Sampler& sampler, std::span<const Toke
                           const GenerationOptions& options) {
   const std::int64_t longest = engine.config().max_position_embeddings;
   check(prompt, options, longest);
-  const std::int64_t capacity =
-      std::min(longest, static_cast<std::int64_t>(prompt.size()) + options.max_new_tokens);
+  const auto given = static_cast<std::int64_t>(prompt.size());
+  const std::int64_t capacity = given + std::min(longest - given, options.max_new_tokens);  // cannot overflow
   const std::unique_ptr<Cache> cache = engine.make_cache({options.cache, 1, capacity, engine.info().storage});
   Uniforms uniforms(options);
   NullSink nothing;

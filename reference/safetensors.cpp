@@ -131,4 +131,18 @@ void read_tensor(const StoredLocation& location, std::span<std::byte> out) {
   if (!file.stream) throw Error("ends before a tensor does", location.file.string(), "truncated?");
 }
 
+TensorPieces::TensorPieces(const StoredLocation& location)
+    : path_(location.file), stream_(open_file(location.file).stream), left_(location.size) {
+  stream_.seekg(static_cast<std::streamoff>(location.begin));
+}
+
+std::span<const std::byte> TensorPieces::next() {
+  constexpr std::uint64_t kPiece = 1 << 20;
+  piece_.resize(std::min(left_, kPiece));
+  stream_.read(reinterpret_cast<char*>(piece_.data()), static_cast<std::streamsize>(piece_.size()));
+  if (!stream_) throw Error("ends before a tensor does", path_.string(), "truncated?");
+  left_ -= piece_.size();
+  return piece_;
+}
+
 }  // namespace plumbline::reference

@@ -32,19 +32,35 @@ std::filesystem::path shard_path(const std::filesystem::path& directory, const n
   return directory / name;
 }
 
+bool same_bytes(const StoredLocation& a, const StoredLocation& b) {
+  if (a.size != b.size) return false;
+  TensorPieces left(a), right(b);
+  for (;;) {
+    const std::span<const std::byte> x = left.next(), y = right.next();
+    if (!std::equal(x.begin(), x.end(), y.begin(), y.end())) return false;
+    if (x.empty()) return true;
+  }
+}
+
 TensorIndex index_shards(const std::filesystem::path& directory, const std::filesystem::path& index_path) {
   const std::string where = index_path.string();
   const nlohmann::json json = parse_json_object(read_text_file(index_path), where);
   const nlohmann::json map = json.value("weight_map", nlohmann::json());
   if (!map.is_object()) throw Error("has no weight_map", where);
   std::map<std::filesystem::path, TensorIndex> shards;
-  TensorIndex index;
   for (const auto& [name, value] : map.items()) {
     const std::filesystem::path path = shard_path(directory, value, where);
     if (!shards.contains(path)) shards[path] = read_safetensors_header(path);
-    const auto found = shards[path].find(name);
-    if (found == shards[path].end()) throw Error("lacks " + name, path.string(), "the index places it there");
-    index.insert(*found);
+    if (!shards[path].contains(name)) {
+      throw Error("lacks " + name, path.string(), "the index places it there");
+    }
+  }
+  // As Hugging Face reads it: the index says which files, and all that they hold is taken.
+  TensorIndex index;
+  for (const auto& [path, tensors] : shards) {
+    for (const auto& [name, location] : tensors) {
+      if (!index.emplace(name, location).second) throw Error("is in two files", path.string() + ": " + name);
+    }
   }
   return index;
 }
@@ -99,7 +115,7 @@ std::vector<WeightEntry> stored_weights(const std::filesystem::path& directory) 
 void check_against(const TensorIndex& index, const std::vector<WeightEntry>& expected,
                    const std::filesystem::path& directory) {
   for (const WeightEntry& entry : expected) {
-    if (entry.tied) continue;
+    if (entry.tied && !index.contains(entry.name)) continue;
     const auto found = index.find(entry.name);
     if (found == index.end()) throw Error("lacks " + entry.name, directory.string());
     const std::string where = found->second.file.string() + ": " + entry.name;
@@ -109,6 +125,13 @@ void check_against(const TensorIndex& index, const std::vector<WeightEntry>& exp
           where);
     }
     if (!is_floating(found->second.dtype)) throw Error("is not floating point", where);
+    const auto embedding = index.find("model.embed_tokens.weight");
+    const bool comparable = entry.tied && embedding != index.end();
+    if (comparable && !same_bytes(found->second, embedding->second)) {
+      throw Error(
+          "differs from the embedding that config.json ties it to", where,
+          "readers disagree on which of the two is meant: set tie_word_embeddings to false, or drop it");
+    }
   }
   std::set<std::string> known;
   for (const WeightEntry& entry : expected) known.insert(entry.name);
@@ -121,12 +144,13 @@ void check_against(const TensorIndex& index, const std::vector<WeightEntry>& exp
 }
 
 std::string hash_checkpoint(const TensorIndex& index) {
-  std::vector<std::vector<std::byte>> bytes;
   std::vector<StoredTensor> tensors;
   for (const auto& [name, location] : index) {
-    bytes.emplace_back(location.size);
-    read_tensor(location, bytes.back());
-    tensors.push_back({name, location.dtype, location.shape, bytes.back()});
+    const StoredLocation* const at = &location;
+    tensors.push_back({name, at->dtype, at->shape, [at](const TakeBytes& take) {
+                         TensorPieces pieces(*at);
+                         for (auto piece = pieces.next(); !piece.empty(); piece = pieces.next()) take(piece);
+                       }});
   }
   return weight_hash(std::move(tensors));
 }

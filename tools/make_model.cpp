@@ -6,9 +6,9 @@
 #include <bit>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iostream>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/error.h"
+#include "harness/output_file.h"
 #include "harness/verdict.h"
 
 namespace {
@@ -155,19 +156,6 @@ Json config_of(const Preset& p, const std::string& dtype) {
           {"torch_dtype", dtype == "bf16" ? "bfloat16" : "float32"}};
 }
 
-void write_whole(const std::filesystem::path& path, const std::function<void(std::ofstream&)>& body) {
-  const std::filesystem::path partial = path.string() + ".partial";
-  std::ofstream file(partial, std::ios::binary | std::ios::trunc);
-  body(file);
-  file.close();
-  std::error_code status;
-  if (file) std::filesystem::rename(partial, path, status);
-  if (!file || status) {
-    std::filesystem::remove(partial, status);
-    throw Error("cannot be written", path.string(), "is the disk full, may you write there?");
-  }
-}
-
 std::string header_of(const std::vector<TensorPlan>& tensors, std::int64_t bytes_per_value, bool bf16) {
   Json header;
   std::int64_t offset = 0;
@@ -190,7 +178,7 @@ std::uint64_t tensor_key(const std::string& name, std::uint64_t seed) {
 }
 
 template <typename Stored, typename Convert>
-void write_tensor(std::ofstream& file, const TensorPlan& tensor, std::uint64_t seed, const Convert& convert) {
+void write_tensor(OutputFile& file, const TensorPlan& tensor, std::uint64_t seed, const Convert& convert) {
   constexpr std::int64_t kChunk = 1 << 20;
   const std::uint64_t key = tensor_key(tensor.name, seed);
   std::vector<Stored> chunk;
@@ -201,28 +189,24 @@ void write_tensor(std::ofstream& file, const TensorPlan& tensor, std::uint64_t s
       const std::uint64_t bits = mix(key + static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull);
       chunk.push_back(convert(tensor.value(bits, i)));
     }
-    file.write(reinterpret_cast<const char*>(chunk.data()),
-               static_cast<std::streamsize>(chunk.size() * sizeof(Stored)));
+    file.write(std::as_bytes(std::span(chunk)));
   }
 }
 
-void write_weights(const std::filesystem::path& path, const std::vector<TensorPlan>& tensors,
-                   std::uint64_t seed, bool bf16) {
-  write_whole(path, [&](std::ofstream& file) {
-    const std::string header = header_of(tensors, bf16 ? 2 : 4, bf16);
-    const std::uint64_t length = header.size();
-    file.write(reinterpret_cast<const char*>(&length), sizeof length);
-    file << header;
-    for (const TensorPlan& tensor : tensors) {
-      if (bf16) {
-        write_tensor<std::uint16_t>(file, tensor, seed, [](float x) {
-          return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16);  // exact: 7 bits
-        });
-      } else {
-        write_tensor<float>(file, tensor, seed, [](float x) { return x; });
-      }
+void write_weights(OutputFile& file, const std::vector<TensorPlan>& tensors, std::uint64_t seed, bool bf16) {
+  const std::string header = header_of(tensors, bf16 ? 2 : 4, bf16);
+  const std::uint64_t length = header.size();
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(header);
+  for (const TensorPlan& tensor : tensors) {
+    if (bf16) {
+      write_tensor<std::uint16_t>(file, tensor, seed, [](float x) {
+        return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16);  // exact: 7 bits
+      });
+    } else {
+      write_tensor<float>(file, tensor, seed, [](float x) { return x; });
     }
-  });
+  }
 }
 
 int run(int argc, char** argv) {
@@ -232,7 +216,7 @@ int run(int argc, char** argv) {
   std::uint64_t seed = 0;
   app.add_option("--shape", shape, "slim, 0.5b or 7b")->capture_default_str();
   app.add_option("--dtype", dtype, "bf16 or f32: the same values")->capture_default_str();
-  app.add_option("--seed", seed)->capture_default_str();
+  app.add_option("--seed", seed)->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("-o,--output", output, "The directory to make")->required();
   try {
     app.parse(argc, argv);
@@ -243,21 +227,21 @@ int run(int argc, char** argv) {
   if (dtype != "bf16" && dtype != "f32")
     throw Error("unknown dtype '" + dtype + "'", "--dtype", "bf16 or f32");
   const Preset& chosen = preset(shape);
-  std::error_code status;
-  std::filesystem::create_directories(output, status);
-  if (!std::filesystem::is_directory(output))
-    throw Error("cannot be made", output, "is there a file of that name?");
+  const OutputDirectory made(output);
   const std::filesystem::path directory = output;
-  write_weights(directory / "model.safetensors", Plan(chosen).tensors(), seed, dtype == "bf16");
-  // The config last: a directory without one is no checkpoint.
-  write_whole(directory / "config.json",
-              [&](std::ofstream& file) { file << config_of(chosen, dtype).dump(2) << '\n'; });
+  OutputFile weights(directory / "model.safetensors"), config(directory / "config.json");
+  config.write(config_of(chosen, dtype).dump(2) + "\n");
+  config.close();
+  write_weights(weights, Plan(chosen).tensors(), seed, dtype == "bf16");
+  weights.keep();
+  config.keep();  // last: a directory without one is no checkpoint
   return kExitPassed;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  end_cleanly_on_signals();
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

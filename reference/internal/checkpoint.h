@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <span>
 #include <string>
@@ -36,11 +37,25 @@ TensorIndex index_checkpoint(const std::filesystem::path& directory);
 // Fills `out` (location.size bytes) from the file.
 void read_tensor(const StoredLocation& location, std::span<std::byte> out);
 
-// SHA-256 over all tensors, as harness/weight_hash.h defines it. Holds them in memory meanwhile.
+// A tensor's bytes piece by piece, for what need not hold them all.
+class TensorPieces {
+ public:
+  explicit TensorPieces(const StoredLocation& location);  // throws Error
+  // The next piece, valid until the next call: 1 MiB, less at the end, then nothing. Throws Error.
+  std::span<const std::byte> next();
+
+ private:
+  std::filesystem::path path_;
+  std::ifstream stream_;
+  std::uint64_t left_;
+  std::vector<std::byte> piece_;
+};
+
+// SHA-256 over all tensors, as harness/weight_hash.h defines it.
 std::string hash_checkpoint(const TensorIndex& index);
 
-// Throws Error that names the first tensor of `expected` (tied ones apart) that is missing, has another
-// shape, or is not floating.
+// Throws Error that names the first tensor of `expected` that is missing (a tied one may be), has another
+// shape, or is not floating; or a tied one that does not equal the embedding.
 void check_against(const TensorIndex& index, const std::vector<WeightEntry>& expected,
                    const std::filesystem::path& directory);
 

@@ -136,7 +136,7 @@ class BadInput(unittest.TestCase):
 
     def test_reports_directory_that_cannot_be_written(self):
         (self.folder / "file").write_text("")
-        self.refused(PHASES + ["--phase", "1", "--report-dir", str(self.folder / "file" / "reports")], "file")
+        self.refused(PHASES + ["--phase", "1", "--model", str(TINY), "--report-dir", str(self.folder / "file" / "reports")], "file")
 
     def test_traces(self):
         (self.folder / "t.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
@@ -155,6 +155,38 @@ class BadInput(unittest.TestCase):
         self.refused(generate + ["--prompt", "x", "--top-p", "1.5"], "top_p")
         self.refused(generate + ["--prompt", "x", "--max-new-tokens", "0"], "--max-new-tokens")
         self.refused(generate + ["--prompt", "x", "--isa", "sse9"], "sse9")
+
+    def test_token_ids_and_context_of_both_engines(self):
+        self.edit_config(max_position_embeddings=4)
+        for engine in ("cpu", "reference"):
+            for verb in (["generate"], ["trace", "-o", "t"], ["trace", "-o", "t", "--steps", "3"]):
+                command = COMMAND + verb + ["--model", str(self.model), "--engine", engine, "--tokens"]
+                self.refused(command + ["1024"], "1024", "vocabulary")
+                self.refused(command + ["-1"], "-1", "vocabulary")
+                self.refused(command + ["99999999999"], "--tokens")
+                self.refused(command + ["1,,2"], "--tokens")
+                self.refused(command + ["1,1,1,1,1"], "prompt", "5 tokens", "context 4", "max_position_embeddings")
+
+    def test_numbers_out_of_range(self):
+        for engine in ("cpu", "reference"):
+            generate = COMMAND + ["generate", "--model", str(TINY), "--prompt", "x", "--engine", engine]
+            for option, values in {"--threads": ["-1", "1025", "x", "99999999999999999999"],
+                                   "--max-new-tokens": ["0", "-1", "1.5", "x", "99999999999999999999"],
+                                   "--seed": ["-1", "x"], "--top-k": ["-1", "x"], "--top-p": ["nan", "-0.5"],
+                                   "--temperature": ["nan", "inf", "-1"], "--min-p": ["2"],
+                                   "--repetition-penalty": ["0", "nan"]}.items():
+                for value in values:
+                    self.refused(generate + [option, value], option.strip("-").replace("-", "_") if value in ("nan", "inf")
+                                 else option.strip("-").split("-")[0])
+            trace = COMMAND + ["trace", "--model", str(TINY), "--prompt", "x", "--engine", engine, "-o", "t"]
+            for value in ("0", "-1", "x", "99999999999999999999"):
+                self.refused(trace + ["--steps", value], "--steps")
+
+    def test_the_most_new_tokens_take_no_memory(self):
+        for engine in ("cpu", "reference"):
+            result = run(COMMAND + ["generate", "--model", str(TINY), "--prompt", "1 2 3", "--engine", engine, "--ids", "--cache",
+                                    "concat", "--max-new-tokens", "2147483647"], self.folder)
+            self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_nothing_judged_is_not_success(self):
         header, data = safetensors_header(TINY / "model.safetensors")

@@ -66,6 +66,24 @@ def value(name, number):
     return header(change)
 
 
+def stored_head(change):
+    """The head of a tied model stored beside its embedding, with the bytes that change(bytes of the embedding) returns."""
+    def store(entries, data):
+        embedding = entries["model.embed_tokens.weight"]
+        begin, end = embedding["data_offsets"]
+        entries["lm_head.weight"] = {**embedding, "data_offsets": [len(data), len(data) + end - begin]}
+        return data + change(data[begin:end])
+    return header(store)
+
+
+def sparse(name, size, start):
+    """A file that claims `size` bytes and takes none of the disk."""
+    def breaker(model):
+        (model / name).write_bytes(start)
+        os.truncate(model / name, size)
+    return breaker
+
+
 def shorten(size):
     return lambda model: os.truncate(weights(model), size(weights(model).stat().st_size))
 
@@ -94,6 +112,29 @@ def index(change):
         text = change(places)
         path = model / "model.safetensors.index.json"
         path.write_text(text if isinstance(text, str) else json.dumps({"metadata": {}, "weight_map": places}))
+    return breaker
+
+
+def two_shards(change):
+    """The checkpoint in two shards; change(entries and data of the first, of the second) spoils them."""
+    def breaker(model):
+        entries, data = read_safetensors(weights(model))
+        entries.pop("__metadata__", None)
+        names = sorted(entries)
+        shards = []
+        for part in (names[::2], names[1::2]):
+            shard, packed = {}, b""
+            for name in part:
+                begin, end = entries[name]["data_offsets"]
+                shard[name] = {**entries[name], "data_offsets": [len(packed), len(packed) + end - begin]}
+                packed += data[begin:end]
+            shards.append([shard, packed])
+        places = {name: f"{i}.safetensors" for i, (shard, _) in enumerate(shards) for name in shard}
+        change(shards, places)
+        for i, (shard, packed) in enumerate(shards):
+            write_safetensors(model / f"{i}.safetensors", shard, packed)
+        weights(model).unlink()
+        (model / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
     return breaker
 
 

@@ -7,12 +7,18 @@ import struct
 from collections import namedtuple
 
 from breakers import (config, directory_instead, header, index, nested, pipe_instead, raw_config, raw_header, shorten,
-                      value, weights, write)
+                      sparse, stored_head, two_shards, value, weights, write)
 
 Row = namedtuple("Row", "what breaker words")
 
 NORM = "model.norm.weight"
+LARGE = b'{"%s": {"dtype": "F32", "shape": [%d], "data_offsets": [0, %d]}}' % (NORM.encode(), 50 << 30, 200 << 30)
 Q_BIAS = "model.layers.1.self_attn.q_proj.bias"
+
+
+def in_both_shards(shards, places):
+    (_, _), (second, data) = shards
+    second[next(iter(shards[0][0]))] = {"dtype": "F32", "shape": [0], "data_offsets": [len(data)] * 2}
 
 
 def doubled_tensor(text):
@@ -67,6 +73,16 @@ SAFETENSORS = [
     Row("a header longer than the file", write("model.safetensors", struct.pack("<Q", 1 << 60) + b"{}"),
         ["model.safetensors", "header", str(1 << 60)]),
     Row("a header of 2^64 - 1 bytes", write("model.safetensors", b"\xff" * 8 + b"{}"), ["model.safetensors", "header"]),
+    Row("a header of 100 GB in a sparse file", sparse("model.safetensors", 200 << 30, struct.pack("<Q", 100 << 30)),
+        ["model.safetensors", "header", str(100 << 30)]),
+    Row("a tensor of 200 GB in a sparse file", sparse("model.safetensors", 8 + len(LARGE) + (200 << 30),
+                                                      struct.pack("<Q", len(LARGE)) + LARGE),
+        ["model.embed_tokens.weight"]),
+    Row("a tied head that differs from the embedding", stored_head(lambda data: data[:-4] + struct.pack("<f", 1.5)),
+        ["lm_head.weight", "differs from the embedding that config.json ties it to", "tie_word_embeddings"]),
+    Row("a tied head of another shape", header(lambda entries, data: entries.update(
+        {"lm_head.weight": {"dtype": "F32", "shape": [0], "data_offsets": [len(data)] * 2}})),
+        ["lm_head.weight", "shape"]),
     Row("a header that is not JSON", write("model.safetensors", struct.pack("<Q", 4) + b"{a:}"), ["header", "JSON"]),
     Row("a header that is a list", write("model.safetensors", struct.pack("<Q", 2) + b"[]"), ["header", "JSON object"]),
     Row("a header that nests too deep", raw_header(lambda text: text[:-1] + nested(', "x": ', "}").decode()),
@@ -110,11 +126,25 @@ INDEX = [
     Row("a shard that is a number", index(lambda places: places.update({NORM: 1})), ["index.json"]),
     Row("a tensor that its shard lacks", index(lambda places: places.update({"model.none": "shard.safetensors"})),
         ["model.none"]),
+    Row("a tensor in two shards", two_shards(in_both_shards), ["safetensors|model", "is in two files"]),
+    Row("a tensor in a shard that no model has", two_shards(lambda shards, places: shards[0][0].update(
+        {"model.extra": {"dtype": "F32", "shape": [0], "data_offsets": [len(shards[0][1])] * 2}})), ["model.extra"]),
     Row("no weight_map", index(lambda places: "{}"), ["index.json", "weight_map"]),
     Row("an index that is not JSON", index(lambda places: "{"), ["index.json", "JSON"]),
     Row("an index that nests too deep", index(lambda places: nested('{"weight_map": ', "}").decode()),
         ["index.json", "deep"]),
     Row("a tensor placed twice", index(lambda places: '{"weight_map": {"a": "b", "a": "c"}}'), ["index.json", "twice"]),
+]
+
+# Odd, and sound all the same: read by both sides alike, and they compute what they do of the checkpoint itself.
+SOUND = [
+    Row("a tied head stored too", stored_head(lambda data: data), []),
+    Row("no generation_config.json", lambda model: (model / "generation_config.json").unlink(), []),
+    Row("two shards", two_shards(lambda shards, places: None), []),
+    Row("a tensor that the index does not name", two_shards(lambda shards, places: places.pop(NORM)), []),
+    Row("a rotary table that is stored", header(lambda entries, data: entries.update(
+        {"model.layers.0.self_attn.rotary_emb.inv_freq": {"dtype": "F32", "shape": [0], "data_offsets": [len(data)] * 2}})),
+        []),
 ]
 
 # Asked of what reads the tokenizer.

@@ -82,6 +82,23 @@ class BrokenCheckpoints(unittest.TestCase):
             sound = table.Row("sound", lambda model: None, [])
             self.assertEqual(len(self.refused(sound, reads_text)), len(commands("model", reads_text)))
 
+    def test_odd_checkpoints_that_are_sound(self):
+        plumbline = str(BUILD / "plumbline")
+        with tempfile.TemporaryDirectory(prefix="plumbline-") as name:
+            folder = pathlib.Path(name)
+            for number, row in enumerate([table.Row("the checkpoint itself", lambda model: None, []), *table.SOUND]):
+                model = folder / f"model{number}"
+                shutil.copytree(TINY, model)
+                row.breaker(model)
+                runs = [[plumbline, "trace", "--model", str(model), "--engine", engine, "--prompt", "Hello 1 2 3",
+                         "-o", str(folder / f"{engine}{number}")] for engine in ("cpu", "reference")]
+                runs += [[plumbline, "compare", str(folder / f"{engine}{number}"), str(folder / f"{engine}0")]
+                         for engine in ("cpu", "reference")]
+                runs.append([plumbline, "judge", str(folder / f"cpu{number}"), "--model", str(model)])  # equal weight hashes
+                for command in runs:
+                    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                    self.assertEqual(result.returncode, 0, f"{row.what}: {command[1]}: {result.stdout}{result.stderr}")
+
     def test_config(self):
         self.all_refused(table.CONFIG)
 
