@@ -52,6 +52,7 @@ if ! build; then
   count 0 1 0
   finish
 fi
+make_slim
 
 rm -f "$build_dir/ctest.xml"
 ctest --test-dir "$build_dir" --output-on-failure --no-tests=error --timeout 900 \

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -19,6 +20,7 @@
 #include "cli/run_phases_options.h"
 #include "cli/run_phases_progress.h"
 #include "harness/error.h"
+#include "harness/output_file.h"
 #include "harness/report.h"
 #include "harness/report_baseline.h"
 #include "impl/cuda/engine.h"
@@ -33,7 +35,8 @@ void declare(CLI::App& app, RunOptions& options) {
       ->allow_extra_args(false);
   app.add_option("--case", options.cases, "Run this case, as 3.2 or 4A.1 (repeatable; implies its phase)")
       ->allow_extra_args(false);
-  app.add_option("--model", options.model, "Checkpoint directory (default: fixtures/models/tiny)");
+  app.add_option("--model", options.model,
+                 "Checkpoint directory (default: fixtures/models/tiny, then build/models/slim)");
   app.add_option("--engine", options.engine, "The engine under test: cpu or cuda (default: cpu)");
   app.add_option("--dtype", options.dtype, "Its storage type: f32, bf16 or f16 (default: f32)");
   app.add_option("--threads", options.threads, "Its threads (default: its own choice)")
@@ -51,13 +54,8 @@ void declare(CLI::App& app, RunOptions& options) {
 // written is known before any work is done; gone afterwards, with the report folder if that was made in vain.
 class PartsFolder {
  public:
-  explicit PartsFolder(const fs::path& reports) : made_(!fs::exists(reports)), reports_(reports) {
-    parts_ = reports / ".parts" / std::to_string(::getpid());
-    std::error_code problem;
-    fs::create_directories(parts_, problem);
-    if (problem) {
-      throw Error("cannot be written: " + problem.message(), reports.string(), "see --report-dir");
-    }
+  explicit PartsFolder(const fs::path& reports)
+      : parts_(reports / ".parts" / std::to_string(::getpid())), made_(parts_) {
     write_file_atomically(parts_ / "writable", "");
   }
   PartsFolder(const PartsFolder&) = delete;
@@ -66,19 +64,23 @@ class PartsFolder {
     std::error_code ignored;
     fs::remove_all(parts_, ignored);
     fs::remove(parts_.parent_path(), ignored);  // unless another run's parts are there
-    if (made_) fs::remove(reports_, ignored);   // unless reports were written
   }
-  fs::path part(const PhaseReport& phase) const { return parts_ / fmt::format("phase{}.json", phase.phase); }
+  fs::path part(const PhaseReport& phase) const {
+    return parts_ / fmt::format("{}phase{}.json", phase.folder, phase.phase);
+  }
 
  private:
-  bool made_;
-  fs::path reports_, parts_;
+  fs::path parts_;
+  OutputDirectory made_;  // the report folder stays where reports were written
 };
 
-// The suites lie beside this program.
+// The suites lie beside this program, and so does the folder of made models.
+fs::path build_dir() {
+  return fs::read_symlink("/proc/self/exe").parent_path();
+}
+
 fs::path suite_program(const PhaseReport& phase) {
-  const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
-  const fs::path program = folder / fmt::format("phase{}_{}", phase.phase, phase.name);
+  const fs::path program = build_dir() / fmt::format("phase{}_{}", phase.phase, phase.name);
   if (!fs::exists(program)) throw Error("is not built", program.string(), "./run_phases.sh builds it");
   return program;
 }
@@ -132,6 +134,7 @@ PhaseReport run_suite(const RunOptions& options, const PhaseRun& run, const fs::
   PhaseReport phase = read_part(part, run.asked, describe(ending));
   if (phase.error.empty()) phase.error = disagreement(ending, phase);
   phase.model = run.asked.model;
+  phase.folder = run.asked.folder;
   phase.engine = run.asked.engine;
   phase.repeat_command = run.asked.repeat_command;
   phase.peak_bytes = ending.peak_bytes;
@@ -161,7 +164,7 @@ void let_torch_threads_sleep() {
 int run_phases(const RunOptions& options) {
   hold_interrupts();
   let_torch_threads_sleep();
-  const std::vector<PhaseRun> runs = plan(options);
+  const std::vector<PhaseRun> runs = plan(options, build_dir());
   for (const PhaseRun& run : runs) suite_program(run.asked);
   // Read first: it may be the very file that this run replaces.
   std::optional<RunReport> baseline;
@@ -172,6 +175,7 @@ int run_phases(const RunOptions& options) {
   if (baseline) report.changes = compare_to_baseline(*baseline, report, options.baseline);
   write_reports(report, reports);
   fmt::print("\n{}\nreports: {}\n", summary_table(report), (reports / "SUMMARY.md").string());
+  if (std::fflush(stdout) != 0) throw Error("cannot be written", "standard output", "is the disk full?");
   return exit_status(report.counts());
 }
 
@@ -179,6 +183,7 @@ int run_phases(const RunOptions& options) {
 }  // namespace plumbline::cli
 
 int main(int argc, char** argv) {
+  plumbline::file_size_limit_is_an_error();
   plumbline::cli::RunOptions options;
   CLI::App app("Runs the phase suites and writes the reports.", "./run_phases.sh");
   plumbline::cli::declare(app, options);

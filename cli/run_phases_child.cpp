@@ -30,7 +30,19 @@ sigset_t interrupts() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   return set;
+}
+
+// One that reached us while the child's last words were there to be read: ppoll returns those, and leaves the
+// signal pending. Ctrl-C in a terminal reaches parent and child at once.
+int pending_interrupt() {
+  sigset_t pending;
+  if (::sigpending(&pending) != 0) return 0;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (sigismember(&pending, signal) == 1) return signal;
+  }
+  return 0;
 }
 
 // A pipe whose ends close themselves; close-on-exec, so that the child holds only what it was given.
@@ -128,6 +140,7 @@ void hold_interrupts() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGHUP, &action, nullptr);
   const sigset_t blocked = interrupts();
   sigprocmask(SIG_BLOCK, &blocked, nullptr);
 }
@@ -148,6 +161,7 @@ ChildEnding run_child(const std::vector<std::string>& command,
   rusage usage{};
   while (::wait4(child, &status, 0, &usage) < 0 && errno == EINTR) {
   }
+  if (ending.interrupted_by == 0) ending.interrupted_by = pending_interrupt();
   ending.peak_bytes = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
   if (WIFSIGNALED(status)) ending.signal = WTERMSIG(status);
   if (WIFEXITED(status)) ending.status = WEXITSTATUS(status);

@@ -14,7 +14,12 @@ namespace {
 namespace fs = std::filesystem;
 using phases::PhaseInfo;
 
-constexpr std::string_view kDefaultModel = "fixtures/models/tiny";
+// A checkpoint to run on; `folder` as in PhaseReport.
+struct Model {
+  std::string shown, folder;
+  fs::path directory;
+  std::string hint;  // where it is not there
+};
 
 // In single quotes where a shell would otherwise change it.
 std::string shell_word(const std::string& word) {
@@ -34,9 +39,8 @@ std::string shell_word(const std::string& word) {
 }
 
 // Without --report-dir: where a report lies changes nothing in it.
-std::string repeat_command(const RunOptions& options, int phase) {
-  std::string command = fmt::format("./run_phases.sh --phase {}", phase);
-  if (!options.model.empty()) command += " --model " + shell_word(options.model);
+std::string repeat_command(const RunOptions& options, const Model& model, int phase) {
+  std::string command = fmt::format("./run_phases.sh --phase {} --model {}", phase, shell_word(model.shown));
   if (options.engine != "cpu") command += " --engine " + options.engine;
   if (options.threads > 0) command += fmt::format(" --threads {}", options.threads);
   if (!options.isa.empty()) command += " --isa " + shell_word(options.isa);
@@ -56,11 +60,22 @@ void check_engine(const RunOptions& options) {
   }
 }
 
-void check_model(const RunOptions& options) {
-  const fs::path model = model_dir(options);
+std::vector<Model> models(const RunOptions& options, const fs::path& build) {
+  if (!options.model.empty()) {
+    return {{options.model, "", options.model, "--model names a checkpoint's folder"}};
+  }
+  const fs::path slim = build / "models" / "slim";
+  const fs::path shown = slim.lexically_relative(source_dir());
+  const bool inside = !shown.empty() && *shown.begin() != "..";
+  return {{"fixtures/models/tiny", "", source_dir() / "fixtures/models/tiny", "the checkout is not whole"},
+          {inside ? shown.string() : slim.string(), "slim", slim,
+           "./run_phases.sh makes it; --model names another checkpoint"}};
+}
+
+void check_model(const Model& model) {
   std::error_code problem;
-  if (!fs::is_directory(model, problem)) {
-    throw Error("is no directory", model.string(), "--model names a checkpoint's folder");
+  if (!fs::is_directory(model.directory, problem)) {
+    throw Error("is no directory", model.directory.string(), model.hint);
   }
 }
 
@@ -71,14 +86,16 @@ const PhaseInfo& phase_from(const std::string& text) {
   throw Error(fmt::format("unknown phase '{}'", text), "--phase", "1 to 5");
 }
 
-PhaseRun run_of(const RunOptions& options, const PhaseInfo& phase) {
+PhaseRun run_of(const RunOptions& options, const Model& model, const PhaseInfo& phase) {
   PhaseRun run;
+  run.model = model.directory;
   run.asked.phase = phase.number;
   run.asked.name = phase.name;
   run.asked.title = phase.title;
-  run.asked.model = options.model.empty() ? std::string(kDefaultModel) : options.model;
+  run.asked.model = model.shown;
+  run.asked.folder = model.folder;
   run.asked.engine = fmt::format("{}, {}", options.engine, options.dtype);
-  run.asked.repeat_command = repeat_command(options, phase.number);
+  run.asked.repeat_command = repeat_command(options, model, phase.number);
   for (const phases::CaseInfo& entry : phase.cases) {
     if (std::ranges::find(options.cases, entry.id) != options.cases.end()) run.cases.emplace_back(entry.id);
   }
@@ -91,10 +108,6 @@ fs::path source_dir() {
   return PLUMBLINE_SOURCE_DIR;
 }
 
-fs::path model_dir(const RunOptions& options) {
-  return options.model.empty() ? source_dir() / kDefaultModel : fs::path(options.model);
-}
-
 fs::path report_dir(const RunOptions& options) {
   return options.report_dir.empty() ? source_dir() / "reports" : fs::path(options.report_dir);
 }
@@ -103,18 +116,21 @@ fs::path tolerances_file() {
   return source_dir() / "fixtures" / "tolerances.yaml";
 }
 
-std::vector<PhaseRun> plan(const RunOptions& options) {
+std::vector<PhaseRun> plan(const RunOptions& options, const fs::path& build) {
   std::vector<int> wanted;
   for (const std::string& text : options.phases) wanted.push_back(phase_from(text).number);
   for (const std::string& id : options.cases) wanted.push_back(phases::phase_of_case(id).number);
   check_engine(options);
-  check_model(options);
+  const std::vector<Model> all_models = models(options, build);
+  std::ranges::for_each(all_models, check_model);
   Tolerances::load(tolerances_file());
 
   std::vector<PhaseRun> runs;
-  for (const PhaseInfo& phase : phases::all_phases()) {
-    const bool asked = wanted.empty() || std::ranges::find(wanted, phase.number) != wanted.end();
-    if (asked) runs.push_back(run_of(options, phase));
+  for (const Model& model : all_models) {
+    for (const PhaseInfo& phase : phases::all_phases()) {
+      const bool asked = wanted.empty() || std::ranges::find(wanted, phase.number) != wanted.end();
+      if (asked) runs.push_back(run_of(options, model, phase));
+    }
   }
   return runs;
 }
@@ -123,7 +139,7 @@ std::vector<std::string> suite_command(const RunOptions& options, const PhaseRun
                                        const fs::path& program, const fs::path& part) {
   std::vector<std::string> command{program.string(),
                                    "--model",
-                                   fs::absolute(model_dir(options)).string(),
+                                   fs::absolute(run.model).string(),
                                    "--engine",
                                    options.engine,
                                    "--dtype",

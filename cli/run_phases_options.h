@@ -12,7 +12,7 @@ namespace plumbline::cli {
 struct RunOptions {
   std::vector<std::string> phases;  // as given
   std::vector<std::string> cases;
-  std::string model;  // as given; empty: the tiny model
+  std::string model;  // as given; empty: tiny, and then slim
   std::string engine = "cpu";
   std::string dtype = "f32";
   int threads = 0;  // 0: the engine's own choice
@@ -24,19 +24,21 @@ struct RunOptions {
 
 // One suite to run.
 struct PhaseRun {
-  PhaseReport asked;               // number, name, title, model, engine and the command that repeats it
+  PhaseReport asked;               // number, name, title, model, folder, engine, the command that repeats it
+  std::filesystem::path model;     // its checkpoint
   std::vector<std::string> cases;  // ids; empty: all
 };
 
 // Of the source tree that this command was built from.
 std::filesystem::path source_dir();
-std::filesystem::path model_dir(const RunOptions& options);
 std::filesystem::path report_dir(const RunOptions& options);
 std::filesystem::path tolerances_file();
 
-// The suites asked for, in order: all without --phase and --case; a case stands for its phase. Throws Error
-// for an unknown phase, case, engine or dtype, a model that is no directory, or broken tolerances.
-std::vector<PhaseRun> plan(const RunOptions& options);
+// The suites asked for, in order: all without --phase and --case; a case stands for its phase. Without a
+// model those of tiny, and then those of slim, which tools/setup.sh makes in `build` (the folder of the
+// suites). Throws Error for an unknown phase, case, engine or dtype, a model that is no directory, or broken
+// tolerances.
+std::vector<PhaseRun> plan(const RunOptions& options, const std::filesystem::path& build);
 
 // The command line of one suite.
 std::vector<std::string> suite_command(const RunOptions& options, const PhaseRun& run,

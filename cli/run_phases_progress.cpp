@@ -28,7 +28,7 @@ void Progress::print(const std::string& text) {
 
 void Progress::begin_phase(const PhaseReport& asked) {
   began_ = std::chrono::steady_clock::now();
-  title_ = asked.title;
+  title_ = phase_label(asked);
   case_.clear();
   failures_ = failures_shown_ = 0;
   if (!terminal_) print(title_);

@@ -120,6 +120,10 @@ std::string PhaseReport::repeat_case_command() const {
   return repeat_command;
 }
 
+std::string phase_label(const PhaseReport& phase) {
+  return phase.folder.empty() ? phase.title : phase.title + ", " + phase.folder;
+}
+
 VerdictCounts RunReport::counts() const {
   VerdictCounts total;
   for (const PhaseReport& phase : phases) total.add(phase.counts());

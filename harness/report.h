@@ -61,6 +61,8 @@ struct PhaseReport {
   std::string name;   // "config", "tokenization", "forward", "sampling", "generation"
   std::string title;  // "Phase 3: forward pass"
   std::string model;  // as given on the command line
+  // Where its page lies beneath the reports, of a run over several models: a plain name, empty for the first.
+  std::string folder;
   std::string engine;
   std::string repeat_command;  // "./run_phases.sh --phase 3 --model … ", to which " --case 3.2" is added
   // The sentence an engineer needs on a failure: "first wrong op: …"; empty when nothing failed.
@@ -88,11 +90,14 @@ struct PhaseReport {
   std::string repeat_case_command() const;
 };
 
+// "Phase 3: forward pass", and ", slim" where the folder is.
+std::string phase_label(const PhaseReport& phase);
+
 // What is not as it was in an earlier report (harness/report_baseline.h). Evidence: no verdict depends on it.
 struct BaselineChanges {
-  std::string from;              // the earlier report.json, as given
-  std::vector<int> phases;       // those compared: both runs have them
-  std::vector<Evidence> tables;  // none: no change
+  std::string from;                 // the earlier report.json, as given
+  std::vector<std::string> phases;  // those compared, as "3" or "3 (slim)": both runs have them
+  std::vector<Evidence> tables;     // none: no change
 };
 
 // A run: all phases that were asked for.
@@ -116,15 +121,16 @@ RunReport run_from_json(const std::string& text, const std::string& where);
 PhaseReport read_part(const std::filesystem::path& path, const PhaseReport& asked, const std::string& ending);
 
 std::string phase_page(const PhaseReport& phase);       // Markdown
-std::string phase_page_name(const PhaseReport& phase);  // "phase3_forward.md"
+std::string phase_page_name(const PhaseReport& phase);  // "phase3_forward.md", "slim/phase3_forward.md"
 std::string summary_page(const RunReport& run);         // Markdown
 std::string summary_table(const RunReport& run);        // plain text for a terminal
 std::string report_json(const RunReport& run);
 std::string junit_xml(const RunReport& run);
 
 // Writes all pages of `run` into `directory`, each whole or not at all (temporary file, then rename), and
-// removes the pages of phases that this run did not judge, so that no page contradicts the summary. Throws
-// Error when the directory cannot be made or written.
+// removes the pages of phases that this run did not judge (in folders: those that the report.json before this
+// one names), so that no page contradicts the summary. Throws Error when the directory cannot be made or
+// written.
 void write_reports(const RunReport& run, const std::filesystem::path& directory);
 
 // Writes `text` to `path` whole or not at all. Throws Error.

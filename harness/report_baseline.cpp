@@ -33,14 +33,36 @@ struct Pair {
   std::vector<CaseReport> cases_before, cases_now;
 };
 
+// The same phase of the same model; where each run has but one of that phase, of whatever model.
+const PhaseReport* counterpart(const RunReport& before, const RunReport& now, const PhaseReport& phase) {
+  const auto same_phase = [&](const PhaseReport& other) { return other.phase == phase.phase; };
+  const auto found = std::ranges::find_if(before.phases, [&](const PhaseReport& other) {
+    return same_phase(other) && other.model == phase.model;
+  });
+  if (found != before.phases.end()) return &*found;
+  const bool alone = std::ranges::count_if(before.phases, same_phase) == 1 &&
+                     std::ranges::count_if(now.phases, same_phase) == 1;
+  return alone ? &*std::ranges::find_if(before.phases, same_phase) : nullptr;
+}
+
 std::vector<Pair> common_phases(const RunReport& before, const RunReport& now) {
   std::vector<Pair> pairs;
   for (const PhaseReport& phase : now.phases) {
-    const auto found = std::ranges::find(before.phases, phase.phase, &PhaseReport::phase);
-    if (found == before.phases.end()) continue;
-    pairs.push_back({&*found, &phase, found->judged_cases(), phase.judged_cases()});
+    const PhaseReport* then = counterpart(before, now, phase);
+    if (then != nullptr) pairs.push_back({then, &phase, then->judged_cases(), phase.judged_cases()});
   }
   return pairs;
+}
+
+// "3", "3 (slim)".
+std::string phase_number(const PhaseReport& phase) {
+  return phase.folder.empty() ? std::to_string(phase.phase)
+                              : fmt::format("{} ({})", phase.phase, phase.folder);
+}
+
+// " (slim)" behind names of such a phase.
+std::string of_model(const PhaseReport& phase) {
+  return phase.folder.empty() ? std::string() : " (" + phase.folder + ")";
 }
 
 const CaseReport* find_case(const std::vector<CaseReport>& cases, const std::string& id) {
@@ -48,12 +70,13 @@ const CaseReport* find_case(const std::vector<CaseReport>& cases, const std::str
   return found == cases.end() ? nullptr : &*found;
 }
 
-// Calls use(before, now) for each case that both hold.
+// Calls use(before, now, model) for each case that both hold; `model` is " (slim)" for a second model's.
 template <typename Use>
 void for_common_cases(const std::vector<Pair>& pairs, Use use) {
   for (const Pair& pair : pairs) {
     for (const CaseReport& entry : pair.cases_now) {
-      if (const CaseReport* before = find_case(pair.cases_before, entry.id)) use(*before, entry);
+      const CaseReport* before = find_case(pair.cases_before, entry.id);
+      if (before != nullptr) use(*before, entry, of_model(*pair.now));
     }
   }
 }
@@ -90,24 +113,25 @@ std::string state_of(const CaseReport* entry) {
 
 Evidence changed_cases(const std::vector<Pair>& pairs) {
   std::vector<Row> rows;
-  const auto compare = [&](const CaseReport* before, const CaseReport* now) {
+  const auto compare = [&](const CaseReport* before, const CaseReport* now, const std::string& model) {
     const std::string then = state_of(before), today = state_of(now);
     const CaseReport& named = now != nullptr ? *now : *before;
-    if (then != today) rows.push_back({named.id + " " + named.title, then, today});
+    if (then != today) rows.push_back({named.id + " " + named.title + model, then, today});
   };
   for (const Pair& pair : pairs) {
     // A suite may end badly with all of its cases well.
     const Verdict then = pair.before->counts().overall(), today = pair.now->counts().overall();
     if (then != today && !pair.before->partial && !pair.now->partial) {
-      rows.push_back({pair.now->title, std::string(verdict_name(then)), std::string(verdict_name(today))});
+      rows.push_back(
+          {phase_label(*pair.now), std::string(verdict_name(then)), std::string(verdict_name(today))});
     }
     for (const CaseReport& entry : pair.cases_now) {
       const CaseReport* before = find_case(pair.cases_before, entry.id);
-      if (before != nullptr || !pair.before->partial) compare(before, &entry);
+      if (before != nullptr || !pair.before->partial) compare(before, &entry, of_model(*pair.now));
     }
     for (const CaseReport& entry : pair.cases_before) {
       const bool gone = find_case(pair.cases_now, entry.id) == nullptr;
-      if (gone && !pair.now->partial) compare(&entry, nullptr);
+      if (gone && !pair.now->partial) compare(&entry, nullptr, of_model(*pair.now));
     }
   }
   return {"Other verdicts, or other numbers of checks", {"phase or case", "then", "now"}, std::move(rows)};
@@ -128,17 +152,17 @@ std::set<CheckName> wrong_checks(const CaseReport& entry) {
 }
 
 // What is wrong in `in` and was not in `other`.
-std::vector<Row> failures_only_in(const CaseReport& in, const CaseReport& other) {
+std::vector<Row> failures_only_in(const CaseReport& in, const CaseReport& other, const std::string& model) {
   std::vector<Row> rows;
   const std::set<CheckName> known = wrong_checks(other);
   for (const Check& check : in.checks) {
     if (!is_wrong(check.verdict) || known.contains(name_of(check))) continue;
-    rows.push_back({in.id, check.what, check.subject, check.metric, figure(check.measured),
+    rows.push_back({in.id + model, check.what, check.subject, check.metric, figure(check.measured),
                     figure(check.gate), std::string(verdict_name(check.verdict)), check.note});
   }
   const std::string said = in.message;
   if (!said.empty() && said != other.message) {
-    rows.push_back({in.id, "", "", "", "", "", in.crashed ? "error" : "failed", said});
+    rows.push_back({in.id + model, "", "", "", "", "", in.crashed ? "error" : "failed", said});
   }
   return rows;
 }
@@ -179,7 +203,7 @@ std::string ratio(double before, double now) {
 
 Evidence changed_shares(const std::vector<Pair>& pairs, bool of_ops) {
   Shares before, now;
-  for_common_cases(pairs, [&](const CaseReport& then, const CaseReport& today) {
+  for_common_cases(pairs, [&](const CaseReport& then, const CaseReport& today, const std::string&) {
     add_shares(then, of_ops, before);
     add_shares(today, of_ops, now);
   });
@@ -216,11 +240,11 @@ BaselineChanges compare_to_baseline(const RunReport& before, const RunReport& no
   changes.from = std::move(from);
   const std::vector<Pair> pairs = common_phases(before, now);
   std::vector<Row> fresh, gone;
-  for_common_cases(pairs, [&](const CaseReport& then, const CaseReport& today) {
-    std::ranges::move(failures_only_in(today, then), std::back_inserter(fresh));
-    std::ranges::move(failures_only_in(then, today), std::back_inserter(gone));
+  for_common_cases(pairs, [&](const CaseReport& then, const CaseReport& today, const std::string& model) {
+    std::ranges::move(failures_only_in(today, then, model), std::back_inserter(fresh));
+    std::ranges::move(failures_only_in(then, today, model), std::back_inserter(gone));
   });
-  for (const Pair& pair : pairs) changes.phases.push_back(pair.now->phase);
+  for (const Pair& pair : pairs) changes.phases.push_back(phase_number(*pair.now));
   for (Evidence& table :
        std::vector<Evidence>{conditions(pairs), failures("New failures", std::move(fresh)),
                              failures("Wrong then, not now", std::move(gone)), changed_cases(pairs),

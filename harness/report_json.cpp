@@ -46,6 +46,14 @@ std::int64_t bytes_from(const Json& json) {
   return json.get<std::int64_t>();
 }
 
+// Pages are removed in it: no way may lead out of the reports.
+std::string folder_from(const Json& json) {
+  const std::string name = json.get<std::string>();
+  const bool plain = name.find_first_of("/\\") == std::string::npos && !name.starts_with(".");
+  if (!plain) throw Error("'" + name + "' is no plain name of a folder", "");
+  return name;
+}
+
 Json pairs(const Environment& environment) {
   Json list = Json::array();
   for (const auto& [name, value] : environment.entries) list.push_back(Json::array({name, value}));
@@ -133,6 +141,7 @@ Json phase_json(const PhaseReport& phase) {
           {"opening_sentence", phase.opening_sentence()},
           {"mistrusted_ops", phase.mistrusted_ops()},
           {"model", phase.model},
+          {"folder", phase.folder},
           {"engine", phase.engine},
           {"repeat_command", phase.repeat_command},
           {"headline", phase.headline},
@@ -153,6 +162,7 @@ PhaseReport phase_from(const Json& json) {
   phase.name = json.at("name").get<std::string>();
   phase.title = json.at("title").get<std::string>();
   phase.model = json.at("model").get<std::string>();
+  phase.folder = json.contains("folder") ? folder_from(json.at("folder")) : std::string();
   phase.engine = json.at("engine").get<std::string>();
   phase.repeat_command = json.at("repeat_command").get<std::string>();
   phase.headline = json.at("headline").get<std::string>();

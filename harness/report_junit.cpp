@@ -1,4 +1,4 @@
-// junit.xml, for CI servers: one testsuite per phase, one testcase per case.
+// junit.xml, for CI servers: one testsuite per phase and model, one testcase per case.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -61,7 +61,8 @@ struct Tally {
 };
 
 std::string testsuite(const PhaseReport& phase) {
-  const std::string group = fmt::format("plumbline.phase{}_{}", phase.phase, phase.name);
+  const std::string folder = phase.folder.empty() ? std::string() : phase.folder + ".";
+  const std::string group = fmt::format("plumbline.{}phase{}_{}", folder, phase.phase, phase.name);
   Tally tally;
   std::string body;
   const auto testcase = [&](const std::string& name, double seconds, Verdict verdict,

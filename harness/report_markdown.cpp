@@ -192,13 +192,14 @@ std::string bytes_text(std::int64_t bytes) {
 }
 
 std::string phase_page_name(const PhaseReport& phase) {
-  return fmt::format("phase{}_{}.md", phase.phase, phase.name);
+  const std::string name = fmt::format("phase{}_{}.md", phase.phase, phase.name);
+  return phase.folder.empty() ? name : phase.folder + "/" + name;
 }
 
 std::string phase_page(const PhaseReport& phase) {
   const VerdictCounts counts = phase.counts();
   const std::vector<CaseReport> cases = phase.judged_cases();
-  std::string text = fmt::format("# {}: {}\n\n", phase.title, verdict_name(counts.overall()));
+  std::string text = fmt::format("# {}: {}\n\n", phase_label(phase), verdict_name(counts.overall()));
   text += what_is_wrong(phase);
   text += counts.to_string() + ".\n\n";
   text += conditions(phase);

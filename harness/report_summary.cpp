@@ -13,14 +13,21 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-// Of all phases; the first value of a name stands.
+// Of all phases; the first value of a name stands, and beside it what is another one in a model's folder.
 Environment common_environment(const RunReport& run) {
   Environment common;
+  const auto find = [&](const std::string& name) {
+    return std::ranges::find(common.entries, name, &std::pair<std::string, std::string>::first);
+  };
   for (const PhaseReport& phase : run.phases) {
-    for (const auto& entry : phase.environment.entries) {
-      const bool known =
-          std::ranges::any_of(common.entries, [&](const auto& other) { return other.first == entry.first; });
-      if (!known) common.entries.push_back(entry);
+    for (const auto& [name, value] : phase.environment.entries) {
+      const auto known = find(name);
+      const std::string own = name + ", " + phase.folder;
+      if (known == common.entries.end()) {
+        common.entries.emplace_back(name, value);
+      } else if (!phase.folder.empty() && known->second != value && find(own) == common.entries.end()) {
+        common.entries.emplace(known + 1, own, value);
+      }
     }
   }
   return common;
@@ -29,7 +36,7 @@ Environment common_environment(const RunReport& run) {
 Row summary_row(const PhaseReport& phase) {
   const VerdictCounts counts = phase.counts();
   const std::string verdict(verdict_name(counts.overall()));
-  return {phase.title, verdict, std::to_string(phase.cases.size()), counts.to_string(),
+  return {phase_label(phase), verdict, std::to_string(phase.cases.size()), counts.to_string(),
           worst_share(phase.judged_cases())};
 }
 
@@ -45,7 +52,8 @@ std::string limits_section(const RunReport& run) {
     for (const CaseReport& entry : phase.judged_cases()) {
       for (const Check& check : entry.checks) {
         if (check.verdict != Verdict::skipped) continue;
-        const Row key{entry.id + " " + entry.title, check.note};
+        const std::string model = phase.folder.empty() ? std::string() : ", " + phase.folder;
+        const Row key{entry.id + " " + entry.title + model, check.note};
         auto found = std::ranges::find(skips, key, &std::pair<Row, int>::first);
         if (found == skips.end()) found = skips.insert(found, {key, 0});
         found->second += check.count;
@@ -71,15 +79,18 @@ std::string summary_page(const RunReport& run) {
   for (const PhaseReport& phase : run.phases) {
     const std::string opening = phase.opening_sentence();
     if (opening.empty()) continue;
-    text += fmt::format("**{}**: {}\n\n    {}\n\n", phase.title, markdown_sentence(opening),
+    text += fmt::format("**{}**: {}\n\n    {}\n\n", phase_label(phase), markdown_sentence(opening),
                         one_line(phase.repeat_case_command()));
   }
   std::string table =
-      "| phase | verdict | cases | checks | worst share of a gate | page |\n| --- | --- | --- | --- | --- | "
-      "--- |\n";
+      "| phase | model | verdict | cases | checks | worst share of a gate | page |\n"
+      "| --- | --- | --- | --- | --- | --- | --- |\n";
   for (const PhaseReport& phase : run.phases) {
     const std::string page = phase_page_name(phase);
-    table += fmt::format("| {} | [{}]({}) |\n", fmt::join(summary_row(phase), " | "), page, page);
+    Row row = summary_row(phase);
+    row[0] = phase.title;
+    row.insert(row.begin() + 1, markdown_cell(phase.model));
+    table += fmt::format("| {} | [{}]({}) |\n", fmt::join(row, " | "), page, page);
   }
   if (!run.phases.empty()) text += table + "\n";
   text +=
@@ -91,7 +102,7 @@ std::string summary_page(const RunReport& run) {
   text += environment_table(common_environment(run));
   std::vector<Row> times;
   for (const PhaseReport& phase : run.phases) {
-    times.push_back({phase.title, seconds_text(phase.seconds), bytes_text(phase.peak_bytes)});
+    times.push_back({phase_label(phase), seconds_text(phase.seconds), bytes_text(phase.peak_bytes)});
   }
   return times.empty() ? text : text + markdown_table({"phase", "time", "peak memory"}, times);
 }
@@ -111,7 +122,7 @@ std::string summary_table(const RunReport& run) {
   for (const PhaseReport& phase : run.phases) {
     const std::string opening = phase.opening_sentence();
     if (opening.empty()) continue;
-    text += fmt::format("\n{}: {}\n  repeat with: {}\n", phase.title, one_line(opening),
+    text += fmt::format("\n{}: {}\n  repeat with: {}\n", phase_label(phase), one_line(opening),
                         one_line(phase.repeat_case_command()));
   }
   if (run.changes) text += fmt::format("\n{}", baseline_terminal(*run.changes));

@@ -16,7 +16,7 @@
 namespace plumbline::phases {
 
 void prepare() {
-  load_sides();
+  load_sides(LoadTokenizers::when_asked_for);
 }
 
 namespace {

@@ -9,14 +9,16 @@
 #include "harness/explain.h"
 #include "impl/generator.h"
 #include "impl/sampler.h"
+#include "phases/support/accumulated.h"
 #include "phases/support/batch.h"
+#include "phases/support/golden_checks.h"
 #include "phases/support/sides.h"
 #include "phases/support/suite.h"
 
 namespace plumbline::phases {
 
 void prepare() {
-  load_sides();
+  load_sides(LoadTokenizers::when_asked_for);
 }
 
 namespace {
@@ -30,64 +32,31 @@ const Tensor& recorded(const Trace& trace, OpSite site) {
 }
 
 // The accumulated error of the last thing computed, against truth's own run and against the golden logits.
-void record_final_logits(const JudgedPrompt& run) {
-  const TensorView actual = recorded(run.subject, kLogits).view();
-  const double gate_max = tolerances().gate("final_logits_max_abs");
-  const double gate_mean = tolerances().gate("final_logits_mean_abs");
-  record_all(check_logits(run.prompt.name, actual, recorded(run.truth, kLogits).view(), gate_max, gate_mean));
-  if (run.prompt.golden == nullptr) return;
-  const GoldenTensors golden(run.prompt.golden->tensors);
-  for (Check check :
-       check_logits(run.prompt.name, actual, golden.at("logits.f64").view(), gate_max, gate_mean)) {
-    check.what = "final logits against the golden ones";
-    record(std::move(check));
-  }
+void record_final_logits(const JudgedPrompt& run, AccumulatedErrors& accumulated) {
+  accumulated.add_logits(run);
+  record_golden_logits(run.prompt, recorded(run.subject, kLogits).view());
 }
 
 // The referee on trial: the reference must itself stand where Hugging Face stands.
 void record_reference_against_golden(const Prompt& prompt) {
   if (prompt.golden == nullptr) return;
-  const GoldenTensors golden(prompt.golden->tensors);
   const Trace f32 = record_prefill(reference(), prompt.ids, ProbeFilter({"lm_head"}));
   const Trace f64 = record_prefill(truth(), prompt.ids, ProbeFilter({"lm_head"}));
-  const double gate_f32 = tolerances().gate("golden_logits_f32");
-  for (Check check : check_logits(prompt.name, recorded(f32, kLogits).view(), golden.at("logits.f32").view(),
-                                  gate_f32, gate_f32)) {
-    check.what = "reference f32 logits, golden f32";
-    record(std::move(check));
-  }
-  record(check_close("reference f64 logits, golden f64", prompt.name, recorded(f64, kLogits).view(),
-                     golden.at("logits.f64").view(), tolerances().gate("golden_logits_f64")));
-}
-
-void record_next_tokens(const JudgedPrompt& run) {
-  const TensorView actual = recorded(run.subject, kLogits).view();
-  const TensorView expected = recorded(run.truth, kLogits).view();
-  int other = 0;
-  double kl = 0;
-  for (std::int64_t row = 0; row < actual.shape[0]; ++row) {
-    const auto line = [&](const TensorView& logits) {
-      return TensorView(logits.rows(row, row + 1).data, logits.dtype, Shape{logits.shape[1]});
-    };
-    const LogitComparison comparison = compare_logits(line(actual), line(expected));
-    other += comparison.actual_argmax != comparison.expected_argmax ? 1 : 0;
-    kl = std::max(kl, comparison.kl);
-  }
-  Check check = check_at_most("next token at every position", run.prompt.name, "other argmax", other, 0);
-  check.note = fmt::format("largest KL {:.1e}", kl);
-  record(std::move(check));
+  record_reference_logits(prompt, recorded(f32, kLogits).view(), recorded(f64, kLogits).view());
 }
 
 void record_prompts(const std::string& case_id) {
+  AccumulatedErrors accumulated;
   for (const Prompt& prompt : prompts_of(case_id)) {
     const JudgedPrompt& run = judged(prompt);
     if (const std::string sentence = headline(run.judgement); !sentence.empty()) set_headline(sentence);
     record(check_at_most("ops wrong by their own inputs", prompt.name, "ops",
                          static_cast<double>(run.judgement.wrong().size()), 0));
-    record_final_logits(run);
-    record_next_tokens(run);
+    record_final_logits(run, accumulated);
+    accumulated.add_next_tokens(run);
     record_reference_against_golden(prompt);
   }
+  accumulated.finish();
 }
 
 std::vector<TokenId> repeat_to(const std::vector<TokenId>& ids, std::size_t length) {
@@ -129,26 +98,22 @@ TEST_CASE("3.3 op by op: each output against the replay of its own inputs", "[3.
 }
 
 TEST_CASE("3.4 layer by layer: the residual stream after each layer against the golden one", "[3.4]") {
+  AccumulatedErrors accumulated;
   for (const Prompt& prompt : all_prompts()) {
     const JudgedPrompt& run = judged(prompt);
-    std::optional<GoldenTensors> golden;
-    if (prompt.golden != nullptr) golden.emplace(prompt.golden->tensors);
     for (int layer = 0; layer < static_cast<int>(subject().config().num_hidden_layers); ++layer) {
       const OpSite site{Probe::mlp_residual, layer};
       const TensorView actual = recorded(run.subject, site).view();
-      const auto record_against = [&](const std::string& whose, const TensorView& expected) {
-        // The contract for logits, held at each layer: rows scaled by their largest value.
-        for (Check check :
-             check_logits(prompt.name, actual, expected, tolerances().gate("final_logits_max_abs"),
-                          tolerances().gate("final_logits_mean_abs"))) {
-          check.what = site_name(site) + " against " + whose;
-          record(std::move(check));
-        }
-      };
-      record_against("truth", recorded(run.truth, site).view());
-      if (golden) record_against("the golden", golden->at(fmt::format("hidden.layer.{}.f64", layer)).view());
+      // The contract for logits, held at each layer: rows scaled by their largest value.
+      accumulated.add(site_name(site) + " against truth",
+                      check_logits(prompt.name, actual, recorded(run.truth, site).view(),
+                                   tolerances().gate("final_logits_max_abs"),
+                                   tolerances().gate("final_logits_mean_abs")));
+      record_golden_hidden(prompt, site_name(site), layer, actual);
     }
   }
+  if (!goldens()) record_skip("residual stream after each layer", "no goldens for these weights");
+  accumulated.finish();
   add_evidence(error_by_layer(judged(all_prompts().back()).judgement));
 }
 
@@ -156,13 +121,15 @@ TEST_CASE("3.5 long sequences and batches: a long prompt, op by op", "[3.5]") {
   const std::vector<TokenId> ids = all_prompts().back().ids;
   // Several of the blocks that keys are summed in, and a last one that is not full.
   const std::vector<std::size_t> lengths =
-      options().quick ? std::vector<std::size_t>{100} : std::vector<std::size_t>{256, 700};
+      options().quick ? std::vector<std::size_t>{40} : std::vector<std::size_t>{256, 700};
+  AccumulatedErrors accumulated;
   for (const std::size_t length : lengths) {
     Prompt prompt{fmt::format("{} tokens", length), "", repeat_to(ids, length), nullptr};
     const JudgedPrompt& run = judged(prompt);
     record_judgement(run.judgement, prompt.name);
-    record_final_logits(run);
+    record_final_logits(run, accumulated);
   }
+  accumulated.finish();
 }
 
 TEST_CASE("3.5 long sequences and batches: a ragged batch, each sequence judged, and equal to itself alone",
@@ -199,6 +166,7 @@ TEST_CASE("3.6 generation quality: greedy text is the golden text", "[3.6]") {
 }
 
 TEST_CASE("3.6 generation quality: teacher-forced logits along the golden text", "[3.6]") {
+  AccumulatedErrors accumulated;
   std::vector<Prompt> prompts = all_prompts();
   if (options().quick) prompts.resize(std::min<std::size_t>(prompts.size(), 3));
   for (const Prompt& prompt : prompts) {
@@ -209,8 +177,8 @@ TEST_CASE("3.6 generation quality: teacher-forced logits along the golden text",
     Prompt forced{prompt.name + " and its continuation", "", prompt.ids, nullptr};
     forced.ids.insert(forced.ids.end(), prompt.golden->greedy.begin(), prompt.golden->greedy.end());
     const JudgedPrompt& run = judged(forced);
-    record_final_logits(run);
-    record_next_tokens(run);
+    record_final_logits(run, accumulated);
+    accumulated.add_next_tokens(run);
   }
 }
 

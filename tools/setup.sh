@@ -4,6 +4,7 @@
 #
 #   set_up [tests]      system packages (with those of the tests), LibTorch, a configured build/
 #   build [TARGET...]   all targets without arguments; quiet unless it fails
+#   make_slim           the second model of a default run, after the build: build/models/slim
 
 set -euo pipefail
 
@@ -25,6 +26,7 @@ refuse() {
 required_programs=(g++:g++ cmake:cmake pkg-config:pkg-config python3:python3)
 optional_programs=(ninja:ninja-build ccache:ccache)
 test_programs=(clang-format:clang-format git:git)
+fuzz_packages=(clang-14 libclang-rt-14-dev)
 libraries=(catch2 libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libbenchmark-dev libpcre2-dev
   libicu-dev libssl-dev)
 
@@ -89,6 +91,10 @@ set_up_packages() {
     mapfile -t optional < <(missing_programs "${optional_programs[@]}")
     if ((${#optional[@]} > 0)) && can_install; then
       install_packages "${optional[@]}" || say "going on without ${optional[*]}"
+    fi
+    if [[ ${1:-} == tests ]] && ! compgen -G "/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*" >/dev/null &&
+      can_install; then
+      install_packages "${fuzz_packages[@]}" || say "going on without ${fuzz_packages[*]}: the test fuzz is skipped"
     fi
   fi
 }
@@ -219,3 +225,5 @@ build() {
     return 1
   fi
 }
+
+source "$root/tools/slim.sh"

@@ -1,5 +1,6 @@
 #include "phases/support/goldens.h"
 
+#include <algorithm>
 #include <fstream>
 
 #include "harness/error.h"
@@ -20,6 +21,7 @@ GoldenPrompt read_prompt(const nlohmann::json& entry, const std::filesystem::pat
   prompt.max_new_tokens = greedy.at("max_new_tokens");
   prompt.stop = greedy.at("stop_reason") == "eos" ? StopReason::eos : StopReason::max_new_tokens;
   prompt.tensors = directory / entry.at("file").get<std::string>();
+  prompt.f32_rms = entry.at("f32_error").value("rms", std::map<std::string, double>{});
   return prompt;
 }
 
@@ -38,8 +40,12 @@ std::vector<std::int64_t> token_list(const nlohmann::json& ids) {
 Goldens read_goldens(const std::filesystem::path& directory, const nlohmann::json& manifest) {
   Goldens goldens;
   goldens.directory = directory;
+  const auto over_prompts = manifest.value("f32_rms_over_prompts", std::map<std::string, double>{});
   for (const nlohmann::json& entry : manifest.at("prompts")) {
     goldens.prompts.push_back(read_prompt(entry, directory));
+    for (auto& [tensor, rms] : goldens.prompts.back().f32_rms) {
+      rms = std::max(rms, over_prompts.at(tensor));
+    }
   }
   goldens.config = read_json(directory / "config.json");
   goldens.eos_token_ids =
@@ -50,6 +56,15 @@ Goldens read_goldens(const std::filesystem::path& directory, const nlohmann::jso
 }
 
 }  // namespace
+
+double GoldenPrompt::own_rms(const std::string& tensor) const {
+  const auto found = f32_rms.find(tensor);
+  if (found == f32_rms.end()) {
+    throw Error("no RMS error of '" + tensor + "' for prompt '" + name + "'", tensors.string(),
+                "remake the goldens");
+  }
+  return found->second;
+}
 
 GoldenTensors::GoldenTensors(const std::filesystem::path& path) : path_(path) {
   for (NamedTensor& named : read_tensor_file(path).tensors) tensors_[named.name] = std::move(named.tensor);

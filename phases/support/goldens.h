@@ -25,7 +25,12 @@ struct GoldenPrompt {
   std::string greedy_text;      // of the new tokens, special tokens shown; empty without a tokenizer
   std::int64_t max_new_tokens = 0;
   StopReason stop = StopReason::max_new_tokens;
-  std::filesystem::path tensors;  // hidden states and logits in f32 and f64
+  std::filesystem::path tensors;  // hidden states and logits in f32 and f64, whole or sampled
+  // By tensor, the RMS error of Hugging Face's own f32 run, and no less than it is over all prompts (one
+  // position's may by luck be far smaller); empty where the tensors are whole.
+  std::map<std::string, double> f32_rms;
+  bool sampled() const { return !f32_rms.empty(); }
+  double own_rms(const std::string& tensor) const;  // throws Error when there is none
 };
 
 // The tensors of one golden file by name. Throws Error when one that is asked for is missing.

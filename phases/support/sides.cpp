@@ -1,6 +1,7 @@
 #include "phases/support/sides.h"
 
 #include <algorithm>
+#include <future>
 #include <map>
 
 #include "harness/explain.h"
@@ -19,8 +20,7 @@ struct Sides {
   Tolerances tolerances;
   std::unique_ptr<Engine> subject;
   std::unique_ptr<Engine> reference;
-  std::unique_ptr<Engine> truth;
-  std::unique_ptr<Replayer> replayer;
+  reference::Referee referee;
   std::unique_ptr<Tokenizer> native_tokenizer;
   std::unique_ptr<Tokenizer> reference_tokenizer;
   std::optional<Goldens> goldens;
@@ -77,8 +77,8 @@ std::vector<Prompt> make_prompts(const std::string& case_id) {
   for (const CaseText& text : kTexts) {
     if (!case_id.empty() && case_id != text.case_id) continue;
     Prompt prompt{text.name, text.text, {}, nullptr};
-    if (sides().reference_tokenizer) {
-      prompt.ids = sides().reference_tokenizer->encode(text.text);
+    if (reference_tokenizer() != nullptr) {
+      prompt.ids = reference_tokenizer()->encode(text.text);
     } else {
       // Without a tokenizer any ids will do: spread over the vocabulary, as many as the text has letters.
       const std::int64_t vocab = sides().subject->config().vocab_size;
@@ -89,6 +89,17 @@ std::vector<Prompt> make_prompts(const std::string& case_id) {
     prompts.push_back(std::move(prompt));
   }
   return prompts;
+}
+
+bool has_tokenizer() {
+  return std::filesystem::exists(options().model / "tokenizer.json");
+}
+
+// Side by side: of the real vocabulary each takes most of a second.
+void load_tokenizers() {
+  auto other = std::async(std::launch::async, [] { reference_tokenizer(); });
+  native_tokenizer();
+  other.get();
 }
 
 void note_environment() {
@@ -103,19 +114,19 @@ void note_environment() {
 
 }  // namespace
 
-void load_sides() {
+void load_sides(LoadTokenizers tokenizers) {
   const SuiteOptions& run = options();
   Sides& made = sides();
   made.tolerances = Tolerances::load(run.tolerances);
   made.tolerances.require_complete(run.dtype, run.engine == "cuda" ? DeviceKind::cuda : DeviceKind::cpu);
   made.subject = make_subject(run);
-  if (std::filesystem::exists(run.model / "tokenizer.json")) {
-    made.native_tokenizer = native::load_tokenizer(run.model);
-    made.reference_tokenizer = reference::load_tokenizer(run.model);
-  } else {
-    add_assumption("the checkpoint has no tokenizer.json: prompts are arbitrary token ids");
-  }
   made.goldens = find_goldens(run.fixtures, made.subject->weight_hash());
+  if (!has_tokenizer()) {
+    add_assumption(made.goldens ? "the checkpoint has no tokenizer.json: prompts are the goldens' token ids"
+                                : "the checkpoint has no tokenizer.json: prompts are arbitrary token ids");
+  } else if (!made.goldens || tokenizers == LoadTokenizers::now) {
+    load_tokenizers();
+  }
   if (made.goldens) {
     add_environment("goldens", made.goldens->directory.lexically_relative(run.fixtures).generic_string());
   } else {
@@ -127,28 +138,35 @@ void load_sides() {
 Engine& subject() {
   return *sides().subject;
 }
-// The reference's engines are made when a case first needs them: a large model's weights lie in memory once
+// The reference's sides read their weights when a case first needs them: a large model's lie in memory once
 // for each.
+static reference::Referee& referee() {
+  reference::Referee& made = sides().referee;
+  if (!made.truth) made = reference::make_referee(options().model, options().dtype);
+  return made;
+}
 Engine& reference() {
   if (!sides().reference) sides().reference = reference::make_engine(options().model, {DType::f32, 1});
   return *sides().reference;
 }
 Engine& truth() {
-  if (!sides().truth) sides().truth = reference::make_engine(options().model, {DType::f64, 1});
-  return *sides().truth;
+  return *referee().truth;
 }
 const Replayer& replayer() {
-  if (!sides().replayer) sides().replayer = reference::make_replayer(options().model, options().dtype);
-  return *sides().replayer;
+  return *referee().replayer;
 }
 const Tolerances& tolerances() {
   return sides().tolerances;
 }
 const Tokenizer* native_tokenizer() {
-  return sides().native_tokenizer.get();
+  std::unique_ptr<Tokenizer>& made = sides().native_tokenizer;
+  if (!made && has_tokenizer()) made = native::load_tokenizer(options().model);
+  return made.get();
 }
 const Tokenizer* reference_tokenizer() {
-  return sides().reference_tokenizer.get();
+  std::unique_ptr<Tokenizer>& made = sides().reference_tokenizer;
+  if (!made && has_tokenizer()) made = reference::load_tokenizer(options().model);
+  return made.get();
 }
 const std::optional<Goldens>& goldens() {
   return sides().goldens;

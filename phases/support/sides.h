@@ -16,9 +16,13 @@
 
 namespace plumbline::phases {
 
+// The real vocabulary takes both sides about a second: where the goldens give the prompts, a suite may leave
+// the tokenizers until some case asks for one. Another suite of the same run refuses a broken one at once.
+enum class LoadTokenizers { now, when_asked_for };
+
 // Loads tolerances, checks them whole, and opens the checkpoint on both sides; call from prepare(). Throws
 // Error.
-void load_sides();
+void load_sides(LoadTokenizers tokenizers = LoadTokenizers::now);
 
 Engine& subject();
 Engine& reference();  // f32

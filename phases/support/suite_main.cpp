@@ -15,6 +15,7 @@
 #include <CLI/CLI.hpp>
 
 #include "harness/error.h"
+#include "harness/output_file.h"
 #include "phases/support/cases.h"
 #include "phases/support/recorder.h"
 #include "phases/support/suite.h"
@@ -102,6 +103,7 @@ int run_suite(Arguments& arguments) {
 }  // namespace plumbline::phases
 
 int main(int argc, char** argv) {
+  plumbline::file_size_limit_is_an_error();
   plumbline::phases::Arguments arguments;
   CLI::App app(fmt::format("plumbline phase suite {}", plumbline::phases::this_phase()));
   plumbline::phases::declare(app, arguments);

@@ -5,6 +5,8 @@ with an earlier one.
     run_phases_test.py PROGRAM
 """
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,8 @@ import unittest
 from pathlib import Path
 
 PROGRAM = sys.argv.pop() if len(sys.argv) > 1 else None
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+TINY = str(FIXTURES / "models" / "tiny")
 
 # What is asked for, and what the line must name.
 REFUSED = [
@@ -25,8 +29,8 @@ REFUSED = [
     (["--threads", "0"], "--threads"),
     (["--model", "no/such/folder"], "no/such/folder"),
     (["--model"], "--model"),
-    (["--baseline", "no/such/report.json"], "no/such/report.json"),
-    (["--baseline", "."], "is no file"),
+    (["--model", TINY, "--baseline", "no/such/report.json"], "no/such/report.json"),
+    (["--model", TINY, "--baseline", "."], "is no file"),
     (["--baseline"], "--baseline"),
     (["--no-such-option"], "--no-such-option"),
     (["3.2"], "3.2"),
@@ -70,7 +74,7 @@ class Refusals(unittest.TestCase):
                 with self.subTest(name):
                     baseline = Path(folder) / f"{name}.json"
                     baseline.write_text(text)
-                    result = self.run_phases(["--report-dir", str(reports), "--baseline", str(baseline)])
+                    result = self.run_phases(["--report-dir", str(reports), "--model", TINY, "--baseline", str(baseline)])
                     self.assertEqual(result.returncode, 2, result)
                     self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
                     self.assertIn(f"{name}.json", result.stderr)
@@ -80,7 +84,7 @@ class Refusals(unittest.TestCase):
 
     def test_against_its_own_report(self):
         with tempfile.TemporaryDirectory() as folder:
-            arguments = ["--phase", "1", "--quick", "--report-dir", folder]
+            arguments = ["--phase", "1", "--quick", "--model", TINY, "--report-dir", folder]
             first = self.run_phases(arguments)
             self.assertEqual(first.returncode, 0, first)
             self.assertNotIn("against", first.stdout)
@@ -102,9 +106,58 @@ class Refusals(unittest.TestCase):
 
     def test_report_folder_that_cannot_be(self):
         with tempfile.NamedTemporaryFile() as file:
-            result = self.run_phases(["--report-dir", file.name, "--phase", "1"])
+            result = self.run_phases(["--report-dir", file.name, "--phase", "1", "--model", TINY])
             self.assertEqual(result.returncode, 2, result)
             self.assertIn(file.name, result.stderr)
+
+    def installed(self, folder):
+        """The program with one suite, in a build folder of its own, where no models were made."""
+        programs = Path(folder) / "build"
+        programs.mkdir()
+        for name in (Path(PROGRAM).name, "phase1_config"):
+            shutil.copy(Path(PROGRAM).with_name(name), programs / name)
+        return programs / Path(PROGRAM).name, programs / "models" / "slim"
+
+    def test_two_models_without_the_option(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program, slim = self.installed(folder)
+            # A stand-in: the runner takes whatever checkpoint lies there.
+            shutil.copytree(FIXTURES / "models" / "zoo" / "gqa", slim)
+            reports = Path(folder) / "reports"
+            command = [program, "--case", "1.1", "--report-dir", reports]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            self.assertEqual(result.returncode, 0, result)
+            report = json.loads((reports / "report.json").read_text())
+            self.assertEqual([(phase["phase"], phase["model"], phase["folder"]) for phase in report["phases"]],
+                             [(1, "fixtures/models/tiny", ""), (1, str(slim), "slim")])
+            for phase, model in zip(report["phases"], ("fixtures/models/tiny", str(slim))):
+                self.assertEqual(phase["repeat_command"], f"./run_phases.sh --phase 1 --model {model}")
+            self.assertIn("goldens/tiny", (reports / "phase1_config.md").read_text())
+            self.assertIn("goldens/zoo/gqa", (reports / "slim" / "phase1_config.md").read_text())
+            self.assertIn("Phase 1: config, slim", result.stdout)
+
+            again = subprocess.run([*command, "--baseline", reports / "report.json"], capture_output=True, text=True,
+                                   timeout=120, check=False)
+            self.assertIn("no change in phases 1, 1 (slim)\n", again.stdout)
+            # What is wrong with the second model is wrong with the run.
+            weights = slim / "model.safetensors"
+            os.truncate(weights, weights.stat().st_size - 5)
+            broken = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            self.assertEqual(broken.returncode, 2, broken)
+            self.assertIn("model.safetensors", broken.stderr)
+
+            alone = subprocess.run([*command, "--model", TINY], capture_output=True, text=True, timeout=120, check=False)
+            self.assertEqual(alone.returncode, 0, alone)
+            self.assertFalse((reports / "slim").exists(), "a page of a model that was not judged")
+
+    def test_slim_that_was_not_made(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program, slim = self.installed(folder)
+            result = subprocess.run([program, "--phase", "1"], capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(result.returncode, 2, result)
+            self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+            for words in (str(slim), "./run_phases.sh makes it", "--model"):
+                self.assertIn(words, result.stderr)
 
     def test_help(self):
         result = self.run_phases(["--help"])

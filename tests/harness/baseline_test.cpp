@@ -195,3 +195,29 @@ TEST_CASE("baseline: what was written is read back; anything else is refused by 
     CHECK_THROWS_AS(read_report(directory / "report.json"), Error);
   }
 }
+
+TEST_CASE("baseline: of two models each is compared with itself") {
+  const auto slim_of = [](RunReport run, double share) {
+    PhaseReport slim = run.phases[0];
+    slim.model = "build/models/slim";
+    slim.folder = "slim";
+    slim.cases[0].checks[0].share = share;
+    run.phases.push_back(slim);
+    return run;
+  };
+  const RunReport tiny = run_of({case_of("3.2", {check("q_proj", 0.2)})});
+  const RunReport both = slim_of(tiny, 0.3);
+  CHECK(compare_to_baseline(both, both, "old").tables.empty());
+  CHECK(compare_to_baseline(both, both, "old").phases == std::vector<std::string>{"3", "3 (slim)"});
+
+  RunReport worse = both;
+  worse.phases[1].cases[0].checks[0].verdict = Verdict::failed;
+  const BaselineChanges changes = compare_to_baseline(both, worse, "old");
+  REQUIRE(table(changes, "New failures") != nullptr);
+  CHECK(table(changes, "New failures")->rows.at(0).at(0) == "3.2 (slim)");
+
+  // An earlier report of tiny alone says nothing of slim, and is not compared with it.
+  const BaselineChanges half = compare_to_baseline(tiny, both, "old");
+  CHECK(half.phases == std::vector<std::string>{"3"});
+  CHECK(half.tables.empty());
+}

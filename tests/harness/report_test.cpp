@@ -318,3 +318,63 @@ TEST_CASE("report: the summary says what was assumed, what was not judged and wh
   phase.peak_bytes = 0;
   CHECK(contains(summary_page(run_of(phase)), "| Phase 3: forward pass | 0.00 s | – |"));
 }
+
+TEST_CASE("report: a second model has pages in a folder of its own, and a row in every table") {
+  RunReport run = run_of(phase_of({case_of("3.2", {check("lm_head", Verdict::passed)})}));
+  PhaseReport second = phase_of({case_of("3.2", {check("lm_head", Verdict::failed)})});
+  second.model = "build/models/slim";
+  second.folder = "slim";
+  second.environment.entries = {{"weight hash", "bb"}};
+  run.phases[0].environment.entries = {{"weight hash", "aa"}};
+  run.phases.push_back(second);
+  CHECK(phase_page_name(run.phases[0]) == "phase3_forward.md");
+  CHECK(phase_page_name(second) == "slim/phase3_forward.md");
+
+  const std::string summary = summary_page(run);
+  CHECK(contains(summary, "| Phase 3: forward pass | fixtures/models/tiny | passed |"));
+  CHECK(contains(summary, "| Phase 3: forward pass | build/models/slim | failed |"));
+  CHECK(contains(summary, "[slim/phase3_forward.md](slim/phase3_forward.md)"));
+  CHECK(contains(summary, "**Phase 3: forward pass, slim**: "));
+  CHECK(contains(summary, "| weight hash | aa |\n| weight hash, slim | bb |"));
+  CHECK(contains(summary_table(run), "Phase 3: forward pass, slim  "));
+  CHECK(contains(junit_xml(run), "<testsuite name=\"plumbline.phase3_forward\""));
+  CHECK(contains(junit_xml(run), "<testsuite name=\"plumbline.slim.phase3_forward\""));
+  CHECK(run.counts().failed == 1);
+  CHECK(exit_status(run.counts()) == kExitFailed);
+
+  const RunReport again = run_from_json(report_json(run), "report.json");
+  CHECK(again.phases.at(0).folder.empty());
+  CHECK(again.phases.at(1).folder == "slim");
+}
+
+TEST_CASE("report: a second model's pages go when a run has none of them, and nothing else goes") {
+  const TemporaryDirectory directory;
+  const PhaseReport first = phase_of({case_of("3.2", {check("lm_head", Verdict::passed)})});
+  PhaseReport second = first;
+  second.folder = "slim";
+  PhaseReport third = second;
+  third.phase = 4;
+  third.name = "sampling";
+  write_reports({{first, second, third}, {}, {}}, directory.path());
+  CHECK(std::filesystem::exists(directory / "slim" / "phase4_sampling.md"));
+  // Another report's pages, which this one knows nothing of.
+  std::filesystem::create_directory(directory / "old");
+  write_file_atomically(directory / "old" / "phase3_forward.md", "old");
+
+  write_reports({{first, second}, {}, {}}, directory.path());
+  CHECK(std::filesystem::exists(directory / "slim" / "phase3_forward.md"));
+  CHECK_FALSE(std::filesystem::exists(directory / "slim" / "phase4_sampling.md"));
+
+  write_reports(run_of(first), directory.path());
+  CHECK_FALSE(std::filesystem::exists(directory / "slim"));
+  CHECK(read(directory / "phase3_forward.md") == phase_page(first));
+  CHECK(read(directory / "old" / "phase3_forward.md") == "old");
+}
+
+TEST_CASE("report: no report leads out of its folder") {
+  PhaseReport phase = phase_of({case_of("3.2", {check("lm_head", Verdict::passed)})});
+  for (const char* name : {"..", "../old", "/elsewhere", "a/b", "."}) {
+    phase.folder = name;
+    CHECK_THROWS_AS(phase_from_json(to_json(phase), "part"), Error);
+  }
+}
