@@ -77,7 +77,7 @@ class Zoo(unittest.TestCase):
             self.assertTrue(any("has nothing for these weights" in text for text in phase["assumptions"]))
         skipped = {case["id"] for phase in report["phases"] for case in phase["cases"]
                    if case["counts"]["verdict"] != "passed"}
-        self.assertEqual(skipped, MAY_SKIP | {"3.6"})
+        self.assertEqual(skipped, MAY_SKIP | {"3.4", "3.6"})  # both need goldens: what rounding adds up to is shown
 
 
 def passes(name):
