@@ -6,6 +6,7 @@
 
 #include "harness/error.h"
 #include "harness/tolerance.h"
+#include "impl/tokenizer.h"
 #include "phases/support/cases.h"
 
 namespace plumbline::cli {
@@ -77,6 +78,8 @@ void check_model(const Model& model) {
   if (!fs::is_directory(model.directory, problem)) {
     throw Error("is no directory", model.directory.string(), model.hint);
   }
+  // A suite reads the tokenizer when a case first needs it: a broken one is refused here, before all work.
+  if (fs::exists(model.directory / "tokenizer.json", problem)) native::load_tokenizer(model.directory);
 }
 
 const PhaseInfo& phase_from(const std::string& text) {

@@ -38,11 +38,10 @@ void record_final_logits(const JudgedPrompt& run, AccumulatedErrors& accumulated
 }
 
 // The referee on trial: the reference must itself stand where Hugging Face stands.
-void record_reference_against_golden(const Prompt& prompt) {
-  if (prompt.golden == nullptr) return;
-  const Trace f32 = record_prefill(reference(), prompt.ids, ProbeFilter({"lm_head"}));
-  const Trace f64 = record_prefill(truth(), prompt.ids, ProbeFilter({"lm_head"}));
-  record_reference_logits(prompt, recorded(f32, kLogits).view(), recorded(f64, kLogits).view());
+void record_reference_against_golden(const JudgedPrompt& run) {
+  if (run.prompt.golden == nullptr) return;
+  const Trace f32 = record_prefill(reference(), run.prompt.ids, ProbeFilter({"lm_head"}));
+  record_reference_logits(run.prompt, recorded(f32, kLogits).view(), recorded(run.truth, kLogits).view());
 }
 
 void record_prompts(const std::string& case_id) {
@@ -54,7 +53,7 @@ void record_prompts(const std::string& case_id) {
                          static_cast<double>(run.judgement.wrong().size()), 0));
     record_final_logits(run, accumulated);
     accumulated.add_next_tokens(run);
-    record_reference_against_golden(prompt);
+    record_reference_against_golden(run);
   }
   accumulated.finish();
 }

@@ -17,7 +17,7 @@
 namespace plumbline::phases {
 
 // The real vocabulary takes both sides about a second: where the goldens give the prompts, a suite may leave
-// the tokenizers until some case asks for one. Another suite of the same run refuses a broken one at once.
+// the tokenizers until some case asks for one. The runner has refused a broken one by then.
 enum class LoadTokenizers { now, when_asked_for };
 
 // Loads tolerances, checks them whole, and opens the checkpoint on both sides; call from prepare(). Throws
