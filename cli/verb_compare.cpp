@@ -1,10 +1,15 @@
+#include <cstring>
 #include <iostream>
+#include <map>
 #include <set>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "cli/verbs.h"
 #include "harness/metrics.h"
+#include "harness/parallel.h"
+#include "harness/tensor_file.h"
 #include "harness/trace_file.h"
 
 namespace plumbline::cli {
@@ -16,55 +21,74 @@ struct Options {
   std::string a, b;
 };
 
-// All tensors of a trace under the names that the file gave them.
-std::map<std::string, const Tensor*> by_name(const Trace& trace) {
-  std::map<std::string, const Tensor*> named;
-  for (const TraceStep& step : trace.steps) {
-    for (const auto& [site, tensor] : step.tensors) {
-      named[fmt::format("seq.{}/step.{}/{}", step.sequence, step.step, site_name(site))] = &tensor;
-    }
+// The tensors of a trace by their full names. Throws Error for a file that is no trace.
+std::map<std::string, TensorView> by_name(const MappedTensorFile& file, const std::string& path) {
+  std::map<std::string, TensorView> named;
+  trace_metadata(file.metadata(), path);
+  for (const NamedView& each : file.tensors()) {
+    const bool added = named.emplace(full_trace_name(each.name, path), each.view).second;
+    if (!added) throw Error(each.name + ": there with and without a prefix", path);
   }
+  if (named.empty()) throw Error("holds no tensor at a probe", path, "nothing to compare");
   return named;
 }
 
-// A line about two tensors; `equal` says whether they hold the same bits.
-std::string compare_tensors(const Tensor& a, const Tensor& b, bool& equal) {
-  equal = a.dtype() == b.dtype() && a.shape() == b.shape() &&
-          std::equal(a.bytes().begin(), a.bytes().end(), b.bytes().begin(), b.bytes().end());
-  if (equal) return "equal";
-  if (!(a.shape() == b.shape())) {
-    return fmt::format("shapes {} and {}", a.shape().to_string(), b.shape().to_string());
+bool same_bits(const TensorView& a, const TensorView& b) {
+  if (a.dtype != b.dtype || !(a.shape == b.shape)) return false;
+  const auto size = static_cast<std::size_t>(a.elements()) * dtype_size(a.dtype);
+  return size == 0 || std::memcmp(a.data, b.data, size) == 0;
+}
+
+// A line about two tensors that are not the same bits.
+std::string describe(const TensorView& a, const TensorView& b) {
+  if (!(a.shape == b.shape)) {
+    return fmt::format("shapes {} and {}", a.shape.to_string(), b.shape.to_string());
   }
-  const ErrorStats stats = measure_error(a.view(), b.view());
+  const ErrorStats stats = measure_error(a, b);
   std::string text = fmt::format("max abs {:.2e}, mean abs {:.2e}, rms {:.2e}, {} of {} elements differ",
                                  stats.max_abs, stats.mean_abs, stats.rms, stats.different, stats.compared);
   if (stats.not_finite > 0) text += fmt::format(", {} not finite", stats.not_finite);
-  if (a.dtype() != b.dtype())
-    text += fmt::format(", {} and {}", dtype_name(a.dtype()), dtype_name(b.dtype()));
+  if (a.dtype != b.dtype) text += fmt::format(", {} and {}", dtype_name(a.dtype), dtype_name(b.dtype));
   return text;
 }
 
+// A tensor that one file has, or both.
+struct Row {
+  std::string name;
+  const TensorView *a, *b;
+  std::string difference;  // empty: the same bits
+  bool in_both() const { return a != nullptr && b != nullptr; }
+};
+
 int run(const Options& options) {
-  const Trace a = read_trace(options.a), b = read_trace(options.b);
-  const auto left = by_name(a), right = by_name(b);
+  const MappedTensorFile a(options.a), b(options.b);
+  const auto left = by_name(a, options.a), right = by_name(b, options.b);
   std::set<std::string> names;
   for (const auto& [name, tensor] : left) names.insert(name);
   for (const auto& [name, tensor] : right) names.insert(name);
-  int equal_count = 0, different = 0, missing = 0;
+  std::vector<Row> rows;
   for (const std::string& name : names) {
     const auto in_a = left.find(name), in_b = right.find(name);
-    if (in_a == left.end() || in_b == right.end()) {
-      std::cout << fmt::format("{:<52} only in {}\n", name, in_a == left.end() ? options.b : options.a);
-      ++missing;
-      continue;
-    }
-    bool equal = false;
-    const std::string line = compare_tensors(*in_a->second, *in_b->second, equal);
-    (equal ? equal_count : different) += 1;
-    if (!equal) std::cout << fmt::format("{:<52} {}\n", name, line);
+    rows.push_back({name,
+                    in_a == left.end() ? nullptr : &in_a->second,
+                    in_b == right.end() ? nullptr : &in_b->second,
+                    {}});
   }
-  std::cout << fmt::format("{} equal, {} different, {} in one file only\n", equal_count, different, missing);
-  if (equal_count + different == 0) return kNothingInCommon;
+  parallel_for(rows.size(), 0, [&](std::size_t i) {
+    Row& row = rows[i];
+    if (row.in_both() && !same_bits(*row.a, *row.b)) row.difference = describe(*row.a, *row.b);
+  });
+  int equal = 0, different = 0, missing = 0;
+  for (const Row& row : rows) {
+    if (!row.in_both()) {
+      std::cout << fmt::format("{:<52} only in {}\n", row.name, row.a == nullptr ? options.b : options.a);
+    } else if (!row.difference.empty()) {
+      std::cout << fmt::format("{:<52} {}\n", row.name, row.difference);
+    }
+    (!row.in_both() ? missing : row.difference.empty() ? equal : different) += 1;
+  }
+  std::cout << fmt::format("{} equal, {} different, {} in one file only\n", equal, different, missing);
+  if (equal + different == 0) return kNothingInCommon;
   return different + missing == 0 ? kEqual : kDifferent;
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "cli/verbs.h"
+#include "harness/evidence.h"
 #include "harness/explain.h"
 #include "harness/judge.h"
 #include "harness/output_file.h"
@@ -48,13 +49,37 @@ std::vector<std::string> assumptions(const TraceMetadata& metadata) {
   return list;
 }
 
+// The first wrong ops of the trace, each in the step where it has most rows.
+std::vector<Evidence> seen_closely(const Trace& trace, const Judgement& judgement, const Replayer& replayer,
+                                   const Tolerances& tolerances) {
+  std::vector<Evidence> all;
+  const Judgement* const one[] = {&judgement};
+  for (const auto& [run, op] : ops_to_see_closely(one)) {
+    for (std::size_t step = 0; step < trace.steps.size(); ++step) {
+      if (trace.steps[step].sequence != op->sequence || trace.steps[step].step != op->step) continue;
+      const std::string where = fmt::format("sequence {}, step {}", op->sequence, op->step);
+      for (Evidence& seen : op_seen_closely(op->site, where, TraceStepView(trace, step), replayer, tolerances,
+                                            trace.metadata.storage, trace.metadata.device)) {
+        all.push_back(std::move(seen));
+      }
+    }
+  }
+  return all;
+}
+
 PhaseReport report_of(const Options& options, const Trace& trace, const Judgement& judgement,
-                      const std::string& sentence) {
+                      const std::string& sentence, std::vector<Evidence> closely) {
   CaseReport all;
   all.id = "judge";
   all.title = "every op of the trace";
   all.checks = to_checks(judgement, "");
-  all.evidence = {share_by_op(judgement), error_by_layer(judgement)};
+  if (Evidence suspects = suspects_of_wrong_ops(judgement); !suspects.rows.empty()) {
+    all.evidence.push_back(std::move(suspects));
+  }
+  all.evidence.push_back(share_by_op(judgement));
+  all.evidence.push_back(share_by_component(judgement));
+  all.evidence.push_back(error_by_layer(judgement));
+  for (Evidence& seen : closely) all.evidence.push_back(std::move(seen));
   PhaseReport report;
   report.name = "judge";
   report.title = "Judgement of " + std::filesystem::path(options.trace).filename().string();
@@ -89,17 +114,22 @@ int run(const Options& options) {
   if (options.force) trace.metadata.weight_hash.clear();
 
   Judgement judgement = judge(trace, *replayer, tolerances, judging);
+  Explainer(*replayer, tolerances, judging.our_engine).explain(trace, judgement);
   skip_trivial(judgement);
   const VerdictCounts counts = judgement.counts();
   const std::string sentence = headline(judgement);
   if (page) {
-    page->write(phase_page(report_of(options, trace, judgement, sentence)));
+    page->write(phase_page(report_of(options, trace, judgement, sentence,
+                                     seen_closely(trace, judgement, *replayer, tolerances))));
     page->keep();
   }
   if (!sentence.empty()) std::cout << sentence << '\n';
   for (const OpResult* op : judgement.wrong()) {
     std::cout << fmt::format("  {:<44} {} (share of gate {:.3g}) {}\n", site_name(op->site),
                              verdict_name(op->verdict), op->share, op->reason);
+    if (const std::string suspect = verdict_of(op->suspects); !suspect.empty()) {
+      std::cout << "    suspect: " << suspect << '\n';
+    }
   }
   std::cout << counts.to_string() << '\n';
   for (const std::string& line : assumptions(trace.metadata)) std::cerr << "plumbline: " << line << '\n';

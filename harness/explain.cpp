@@ -1,9 +1,7 @@
 #include "harness/explain.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
-#include <numeric>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -27,30 +25,6 @@ std::string spread(const OpResult& result) {
   if (result.bad_rows == 1) return fmt::format(", at {} {} only", unit, first);
   if (result.bad_rows == result.rows - first) return fmt::format(", from {} {} on", unit, first);
   return fmt::format(", at {} of {} {}s, first {}", result.bad_rows, result.rows, unit, first);
-}
-
-// A bar of up to 20 blocks, as a picture that any Markdown viewer shows.
-std::string bar(double value, double largest) {
-  const bool drawable = std::isfinite(value) && std::isfinite(largest) && value > 0;
-  const int blocks = drawable ? static_cast<int>(std::lround(20 * value / largest)) : 0;
-  std::string text;
-  for (int i = 0; i < blocks; ++i) text += "█";
-  return text;
-}
-
-// Pearson's correlation of y with its index; 0 for a constant.
-double correlation_with_index(const std::vector<double>& y) {
-  const auto n = static_cast<double>(y.size());
-  const double mean_x = (n - 1) / 2;
-  const double mean_y = std::accumulate(y.begin(), y.end(), 0.0) / n;
-  double xy = 0, xx = 0, yy = 0;
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    const double dx = static_cast<double>(i) - mean_x, dy = y[i] - mean_y;
-    xy += dx * dy;
-    xx += dx * dx;
-    yy += dy * dy;
-  }
-  return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 0;
 }
 
 bool several_steps(const Judgement& judgement) {
@@ -90,6 +64,24 @@ void fill_figures(Check& check, const OpResult& result) {
   check.smallest_gate = result.error;
 }
 
+// What the first wrong op's suspects come to.
+std::string matched(const OpResult& result) {
+  if (!result.suspects_tried || result.suspects.empty()) return {};
+  const SuspectFit& best = result.suspects.front();
+  if (!best.fits) {
+    return "; no known mistake fits" + (result.pattern.empty() ? "" : " (" + result.pattern + ")");
+  }
+  if (best.fitted)
+    return fmt::format("; no known mistake fits, but *{}* does, to {:.0e}", best.name, best.to_suspect);
+  std::string names = "*" + best.name + "*";
+  for (std::size_t i = 1; i < result.suspects.size() && result.suspects[i].tied; ++i) {
+    names += " or *" + result.suspects[i].name + "*";
+  }
+  std::string text = fmt::format("; matches {} to {:.0e}", names, best.to_suspect);
+  if (std::isfinite(best.to_right)) text += fmt::format(" (the right answer is {:.0e} away)", best.to_right);
+  return text;
+}
+
 }  // namespace
 
 std::string headline(const Judgement& judgement) {
@@ -106,6 +98,7 @@ std::string headline(const Judgement& judgement) {
   } else {
     text += fmt::format(", {}: {}", verdict_name(first.verdict), first.reason);
   }
+  text += matched(first);
   if (wrong.size() > 1) text += fmt::format("; {} more ops are wrong by their own inputs", wrong.size() - 1);
   return text;
 }
@@ -123,6 +116,9 @@ Check to_check(const OpResult& result, const std::string& subject) {
   if (!result.worst.index.empty() && result.error > 0) {
     if (!check.note.empty()) check.note += "; ";
     check.note += "worst at " + result.worst.to_string() + spread(result);
+  }
+  if (result.suspects_tried && !result.suspects.empty()) {
+    check.note += (check.note.empty() ? "" : "; ") + ("suspect: " + verdict_of(result.suspects));
   }
   return check;
 }
@@ -168,80 +164,6 @@ void skip_trivial(Judgement& judgement) {
     op.verdict = Verdict::skipped;
     op.reason = "trivial: the right output does not depend on the op's inputs here";
   }
-}
-
-Evidence error_by_layer(const Judgement& judgement) {
-  struct Row {
-    double share = 0;
-    OpSite worst;
-    std::optional<double> residual_error;
-  };
-  std::map<int, Row> rows;
-  for (const OpResult& op : judgement.ops) {
-    if (op.site.layer < 0) continue;
-    Row& row = rows[op.site.layer];
-    if (op.share > row.share || row.share == 0) row.worst = op.site;
-    row.share = std::max(row.share, op.share);
-    if (op.site.probe == Probe::mlp_residual && op.accumulated) {
-      row.residual_error = std::max(row.residual_error.value_or(0), op.accumulated->max_abs);
-    }
-  }
-  double largest = 0;
-  for (const auto& [layer, row] : rows) largest = std::max(largest, row.residual_error.value_or(0));
-  Evidence table{"error by layer", {"layer", "largest share of a gate", "at", "accumulated max abs", ""}, {}};
-  for (const auto& [layer, row] : rows) {
-    const double error = row.residual_error.value_or(0);
-    table.rows.push_back({std::to_string(layer), fmt::format("{:.3f}", row.share),
-                          std::string(probe_spec(row.worst.probe).name),
-                          row.residual_error ? fmt::format("{:.2e}", error) : "not measured",
-                          bar(error, largest)});
-  }
-  return table;
-}
-
-Evidence error_by_position(const TensorView& actual, const TensorView& expected) {
-  require(actual.shape == expected.shape && actual.shape.rank() == 2, "error_by_position: [tokens, n] twice");
-  constexpr std::int64_t kStretches = 24;
-  const std::int64_t tokens = actual.shape[0];
-  std::vector<double> errors;
-  for (std::int64_t row = 0; row < tokens; ++row) {
-    errors.push_back(measure_error(actual.rows(row, row + 1), expected.rows(row, row + 1)).max_abs);
-  }
-  const double largest = errors.empty() ? 0 : *std::max_element(errors.begin(), errors.end());
-  Evidence table{fmt::format("error by position (r {:.2f}, n {})", correlation_with_index(errors), tokens),
-                 {"positions", "max abs", ""},
-                 {}};
-  const std::int64_t stretches = std::min(kStretches, tokens);
-  for (std::int64_t i = 0; i < stretches; ++i) {
-    const std::int64_t first = i * tokens / stretches, last = (i + 1) * tokens / stretches;
-    const double error = *std::max_element(errors.begin() + first, errors.begin() + last);
-    table.rows.push_back({last - first == 1 ? std::to_string(first) : fmt::format("{}–{}", first, last - 1),
-                          fmt::format("{:.2e}", error), bar(error, largest)});
-  }
-  return table;
-}
-
-Evidence share_by_op(const Judgement& judgement) {
-  struct Row {
-    int checks = 0;
-    double share = 0;
-    double slope = 0;
-    OpSite worst;
-  };
-  std::map<OpClass, Row> rows;
-  for (const OpResult& op : judgement.ops) {
-    Row& row = rows[op.judged_as];
-    if (row.checks++ == 0 || op.share > row.share) row.worst = op.site;
-    row.share = std::max(row.share, op.share);
-    row.slope = std::max(row.slope, op.slope);
-  }
-  Evidence table{"share of the gate used, by op", {"op", "checks", "largest share", "at", "slope z"}, {}};
-  for (const auto& [op, row] : rows) {
-    table.rows.push_back({std::string(op_class_name(op)), std::to_string(row.checks),
-                          fmt::format("{:.3f}", row.share), site_name(row.worst),
-                          row.slope > 0 ? fmt::format("{:.2f}", row.slope) : "–"});
-  }
-  return table;
 }
 
 }  // namespace plumbline

@@ -1,6 +1,8 @@
 // From a judgement to words and rows: which ops are wrong, which comes first, where it shows.
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -9,9 +11,40 @@
 
 namespace plumbline {
 
-// "first wrong op: model.layers.2.self_attn.k_rope, local error 3.1e-02 (gate 1.0e-06), from position 1 on";
-// empty when nothing is wrong. Names sequence and step where the judgement holds several.
+// Tries suspects on what failed, and notes the ranking in the judgement. The whole list is tried on the first
+// wrong op of each probe; then, in other layers, steps and traces, what fitted there, and the whole list once
+// more where that does not. Each try costs about a replay.
+class Explainer {
+ public:
+  Explainer(const Replayer& replayer, const Tolerances& tolerances, bool our_engine = true)
+      : replayer_(replayer), tolerances_(tolerances), our_engine_(our_engine) {}
+  // Call it while the trace is whole: suspects read what the subject recorded.
+  void explain(const Trace& subject, Judgement& judgement);
+
+ private:
+  struct Known {
+    int whole_lists = 0;          // that were tried on this probe
+    std::set<std::string> names;  // that fitted
+  };
+  std::string where_wrong(const OpResult& op, const RecordedStep& step, const Trace& subject,
+                          double forbidden) const;
+
+  const Replayer& replayer_;
+  const Tolerances& tolerances_;
+  const bool our_engine_;
+  int tries_left_ = 400;  // of names known
+  std::map<Probe, Known> known_;
+};
+
+// "first wrong op: model.layers.2.self_attn.k_rope, local error 3.1e-02 (gate 1.0e-06), from position 1 on;
+// matches *rotary pairs interleaved* to 6e-08 (the right answer is 3e-02 away)"; empty when nothing is wrong.
+// Names sequence and step where the judgement holds several. Distances are RMS. Where none fits it says so.
 std::string headline(const Judgement& judgement);
+
+// For each op that went wrong, the ranked suspects with what speaks for them, and, where none fits, where it
+// is wrong. The same op of several layers or steps is one entry where the outcome is the same. No rows where
+// nothing was tried. Findings (op and suspect) that are in `shown` are left out, the others added to it.
+Evidence suspects_of_wrong_ops(const Judgement& judgement, std::set<std::string>* shown = nullptr);
 
 // One op as a row of a report.
 Check to_check(const OpResult& result, const std::string& subject);
@@ -23,13 +56,11 @@ std::vector<Check> to_checks(const Judgement& judgement, const std::string& subj
 // call them mistrusted.
 void skip_trivial(Judgement& judgement);
 
-// Per layer: the largest local share of the gate and the accumulated error of the residual stream.
-Evidence error_by_layer(const Judgement& judgement);
-// Largest accumulated error of [tokens, n] rows in up to 24 stretches of positions, with Pearson's r of the
-// rows' largest errors against their position (evidence, never a gate). Rows alone: one position is no curve.
-Evidence error_by_position(const TensorView& actual, const TensorView& expected);
-
-// Per op class: checks, the largest share used, and where.
-Evidence share_by_op(const Judgement& judgement);
+// Where the errors of one run come from, by op, over all layers. All are relative L2 (root mean square over
+// the layers): local, what the op did itself; inherited, what it would carry if its own arithmetic were exact
+// (the replay of the subject's inputs against truth's output); accumulated, the subject's output against
+// truth's. Amplified is the inherited error over the largest accumulated error among the op's inputs. `truth`
+// holds every probe of the same steps.
+Evidence error_split(const Trace& subject, const Trace& truth, const Replayer& replayer);
 
 }  // namespace plumbline

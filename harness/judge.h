@@ -11,6 +11,7 @@
 
 #include "harness/metrics.h"
 #include "harness/replay.h"
+#include "harness/suspects.h"
 #include "harness/tolerance.h"
 #include "harness/trace.h"
 #include "harness/verdict.h"
@@ -44,6 +45,11 @@ struct OpResult {
   std::optional<std::int64_t> first_bad_row;  // along the token axis (the key axis of a cache)
   std::int64_t bad_rows = 0;
   std::int64_t rows = 0;
+  // By an Explainer: known mistakes that were tried on a failed op, best first; and, where none fits, where
+  // the op is wrong.
+  bool suspects_tried = false;
+  std::vector<SuspectFit> suspects;
+  std::string pattern;
 };
 
 struct JudgeOptions {

@@ -52,6 +52,8 @@ struct Replay {
   bool trivial = false;
 };
 
+struct Suspect;  // harness/suspects.h
+
 class Replayer {
  public:
   virtual ~Replayer() = default;
@@ -71,6 +73,9 @@ class Replayer {
   // The op class whose tolerance row judges what replay() returned for this site: the site's own, or the kind
   // of span that had to be recomputed (fused_attention).
   virtual OpClass judged_as(OpSite site, const RecordedStep& step) const = 0;
+
+  // Known mistakes that this op may have made, the more usual first; computed when they are asked for.
+  virtual std::vector<Suspect> suspects(OpSite site, const RecordedStep& step, DType storage) const;
 };
 
 }  // namespace plumbline

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "harness/picture.h"
 #include "harness/verdict.h"
 
 namespace plumbline {
@@ -31,11 +32,12 @@ struct Check {
   std::string note;  // reason of a skip, place of the worst point, assumption
 };
 
-// A small table shown under a case: evidence, not judged. Without a header it is a picture: lines of text.
+// A small table shown under a case: evidence, not judged. Without a header: lines of text.
 struct Evidence {
   std::string title;
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;
+  std::optional<Picture> picture{};  // of the same figures, drawn beside the page where that can be done
 };
 
 struct CaseReport {
@@ -120,7 +122,8 @@ RunReport run_from_json(const std::string& text, const std::string& where);
 // part, the case that was running is marked as crashed. `ending` says how the suite ended, empty when well.
 PhaseReport read_part(const std::filesystem::path& path, const PhaseReport& asked, const std::string& ending);
 
-std::string phase_page(const PhaseReport& phase);       // Markdown
+// Markdown. Pictures that were drawn are linked by their names, for those that were not there is one line.
+std::string phase_page(const PhaseReport& phase, const Drawings& drawings = {});
 std::string phase_page_name(const PhaseReport& phase);  // "phase3_forward.md", "slim/phase3_forward.md"
 std::string summary_page(const RunReport& run);         // Markdown
 std::string summary_table(const RunReport& run);        // plain text for a terminal

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -11,6 +12,7 @@
 #include "harness/error.h"
 #include "harness/output_file.h"
 #include "harness/report.h"
+#include "harness/report_markdown.h"
 
 namespace plumbline {
 namespace {
@@ -19,10 +21,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWritableHint = "name a folder that can be written with --report-dir";
 
-// "phase3_forward.md": a name that phase_page_name gives.
-bool is_phase_page(const std::string& name) {
-  const std::string_view prefix = "phase", suffix = ".md";
-  return name.size() > 10 && name.starts_with(prefix) && name.ends_with(suffix) &&
+// "phase3_forward.md", "phase3_forward_3_4_error_by_layer.svg": a page or a picture of one.
+bool is_of_a_phase(const std::string& name) {
+  return name.size() > 10 && name.starts_with("phase") && (name.ends_with(".md") || name.ends_with(".svg")) &&
          std::isdigit(static_cast<unsigned char>(name[5])) != 0 && name[6] == '_';
 }
 
@@ -39,15 +40,15 @@ std::set<std::string> earlier_folders(const fs::path& directory) {
   return folders;
 }
 
-void remove_other_phase_pages(const RunReport& run, const fs::path& directory, const std::string& folder) {
+// `written` has the names of this run's files, relative to the reports.
+void remove_other_phase_files(const std::set<std::string>& written, const fs::path& directory,
+                              const std::string& folder) {
   const fs::path pages = directory / folder;
   if (!fs::is_directory(pages)) return;
   for (const fs::directory_entry& entry : fs::directory_iterator(pages)) {
     const std::string name = entry.path().filename().string();
-    const bool ours = std::ranges::any_of(run.phases, [&](const PhaseReport& phase) {
-      return directory / phase_page_name(phase) == pages / name;
-    });
-    if (is_phase_page(name) && !ours) fs::remove(entry.path());
+    const bool ours = written.contains(folder.empty() ? name : folder + "/" + name);
+    if (is_of_a_phase(name) && !ours) fs::remove(entry.path());
   }
   std::error_code ignored;
   if (!folder.empty()) fs::remove(pages, ignored);  // unless something is left there
@@ -111,24 +112,25 @@ void write_reports(const RunReport& run, const fs::path& directory) {
     const bool fresh = folders.insert(phase.folder).second && !phase.folder.empty();
     if (fresh) made_folders.push_back(std::make_unique<OutputDirectory>(directory / phase.folder));
   }
-  std::vector<std::pair<fs::path, std::string>> pages;
-  for (const PhaseReport& phase : run.phases) {
-    pages.emplace_back(directory / phase_page_name(phase), phase_page(phase));
-  }
-  pages.emplace_back(directory / "report.json", report_json(run));
-  pages.emplace_back(directory / "junit.xml", junit_xml(run));
-  pages.emplace_back(directory / "SUMMARY.md", summary_page(run));
+  const Drawings drawings = draw_pictures(run);
+  std::map<std::string, std::string> pages = drawings.files;
+  for (const PhaseReport& phase : run.phases) pages[phase_page_name(phase)] = phase_page(phase, drawings);
+  pages["report.json"] = report_json(run);
+  pages["junit.xml"] = junit_xml(run);
+  pages["SUMMARY.md"] = summary_page(run);
+  std::set<std::string> written;
 
   // All are written before the first is renamed: a full disk leaves the old reports as they were.
   std::vector<std::unique_ptr<OutputFile>> files;
-  for (const auto& [path, text] : pages) {
-    files.push_back(std::make_unique<OutputFile>(path, kWritableHint));
+  for (const auto& [name, text] : pages) {
+    written.insert(name);
+    files.push_back(std::make_unique<OutputFile>(directory / name, kWritableHint));
     files.back()->write(text);
     files.back()->close();
   }
   for (const std::unique_ptr<OutputFile>& file : files) file->keep();
   folders.insert("");
-  for (const std::string& folder : folders) remove_other_phase_pages(run, directory, folder);
+  for (const std::string& folder : folders) remove_other_phase_files(written, directory, folder);
 }
 
 }  // namespace plumbline

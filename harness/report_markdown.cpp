@@ -94,15 +94,29 @@ std::string check_table(const CaseReport& entry) {
          "\n";
 }
 
-std::string evidence_section(const Evidence& evidence) {
+// Beside the page, so that its name alone leads there. The table below has the same figures.
+std::string picture_link(const Picture& picture, const std::string& file) {
+  return fmt::format("![{}]({})\n\n", markdown_cell(picture.title), file.substr(file.rfind('/') + 1));
+}
+
+std::string evidence_section(const Evidence& evidence, const std::string& drawn) {
   std::string text = "**" + markdown_cell(evidence.title) + "**\n\n";
+  if (!drawn.empty()) text += picture_link(*evidence.picture, drawn);
   if (!evidence.header.empty()) return text + markdown_table(evidence.header, evidence.rows) + "\n";
   for (const Row& row : evidence.rows)
     text += "    " + one_line(fmt::format("{}", fmt::join(row, "  "))) + "\n";
   return text + "\n";
 }
 
-std::string case_section(const CaseReport& entry) {
+// The file of this evidence's picture; empty where there is none, or it was not drawn.
+std::string drawn_file(const PhaseReport& phase, const CaseReport& entry, std::size_t evidence,
+                       const Drawings& drawings) {
+  if (!entry.evidence[evidence].picture) return {};
+  const std::string name = picture_file_name(phase, entry, evidence);
+  return drawings.files.contains(name) ? name : std::string();
+}
+
+std::string case_section(const PhaseReport& phase, const CaseReport& entry, const Drawings& drawings) {
   const VerdictCounts counts = entry.counts();
   std::string text = fmt::format("## {} {}: {}\n\n", entry.id, entry.title, verdict_name(counts.overall()));
   if (!entry.message.empty()) {
@@ -113,7 +127,9 @@ std::string case_section(const CaseReport& entry) {
     text += fmt::format("{} checks: {}.\n\n", entry.checked(), counts.to_string());
   }
   text += check_table(entry);
-  for (const Evidence& evidence : entry.evidence) text += evidence_section(evidence);
+  for (std::size_t i = 0; i < entry.evidence.size(); ++i) {
+    text += evidence_section(entry.evidence[i], drawn_file(phase, entry, i, drawings));
+  }
   return text;
 }
 
@@ -151,6 +167,13 @@ std::string conditions(const PhaseReport& phase) {
   for (const std::string& assumption : phase.assumptions)
     text += "Assumed: " + markdown_sentence(assumption) + ".\n";
   return text.empty() ? text : text + "\n";
+}
+
+bool has_pictures(const PhaseReport& phase) {
+  return std::ranges::any_of(phase.cases, [](const CaseReport& entry) {
+    return std::ranges::any_of(entry.evidence,
+                               [](const Evidence& shown) { return shown.picture.has_value(); });
+  });
 }
 
 std::string phase_times(const PhaseReport& phase) {
@@ -196,15 +219,19 @@ std::string phase_page_name(const PhaseReport& phase) {
   return phase.folder.empty() ? name : phase.folder + "/" + name;
 }
 
-std::string phase_page(const PhaseReport& phase) {
+std::string phase_page(const PhaseReport& phase, const Drawings& drawings) {
   const VerdictCounts counts = phase.counts();
   const std::vector<CaseReport> cases = phase.judged_cases();
   std::string text = fmt::format("# {}: {}\n\n", phase_label(phase), verdict_name(counts.overall()));
   text += what_is_wrong(phase);
   text += counts.to_string() + ".\n\n";
   text += conditions(phase);
+  if (!drawings.problem.empty() && has_pictures(phase)) {
+    text +=
+        "Without pictures, the tables have their figures: " + markdown_sentence(drawings.problem) + ".\n\n";
+  }
   if (!cases.empty()) text += case_table(cases);
-  for (const CaseReport& entry : cases) text += case_section(entry);
+  for (const CaseReport& entry : cases) text += case_section(phase, entry, drawings);
   text += "## Environment and times\n\n";
   return text + environment_table(phase.environment) + phase_times(phase);
 }

@@ -14,6 +14,12 @@ inline constexpr std::string_view kNoFigure = "–";  // where nothing was measu
 // The largest share of a gate that any check used, as a figure.
 std::string worst_share(const std::vector<CaseReport>& cases);
 
+// The SVG of one of a case's pictures, relative to the reports: "slim/phase3_forward_3_4_error_by_layer.svg".
+std::string picture_file_name(const PhaseReport& phase, const CaseReport& entry, std::size_t evidence);
+
+// Draws all pictures of the run; those that cannot be drawn are missing, and `problem` says why.
+Drawings draw_pictures(const RunReport& run);
+
 // A Markdown table; empty when there is nothing to show.
 std::string environment_table(const Environment& environment);
 

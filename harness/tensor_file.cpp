@@ -1,5 +1,11 @@
 #include "harness/tensor_file.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <set>
 #include <span>
@@ -46,24 +52,45 @@ class Reader {
     if (!file_ || status) fail("cannot be read", "check its permissions");
   }
 
-  TensorFile read() {
+  struct Entry {
+    std::string name;
+    DType dtype;
+    Shape shape;
+    std::uint64_t begin, end;  // bytes of the file
+  };
+  struct Contents {
+    std::map<std::string, std::string> metadata;
+    std::vector<Entry> tensors;
+  };
+
+  Contents read_contents() {
     const Json header = read_header();
-    TensorFile made;
+    Contents made;
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
         read_metadata(entry, made.metadata);
       } else {
-        made.tensors.push_back({name, read_tensor(name, entry)});
+        made.tensors.push_back(read_entry(name, entry));
       }
     }
     return made;
   }
 
- private:
+  Tensor read_tensor(const Entry& entry) {
+    Tensor tensor(entry.dtype, entry.shape);
+    file_.seekg(static_cast<std::streamoff>(entry.begin));
+    file_.read(static_cast<char*>(tensor.mutable_view().mutable_data),
+               static_cast<std::streamsize>(entry.end - entry.begin));
+    if (!file_) fail(entry.name + ": cannot be read");
+    return tensor;
+  }
+
+  std::uint64_t size() const { return size_; }
   [[noreturn]] void fail(const std::string& what, std::string_view hint = {}) const {
     throw Error(what, where_, hint);
   }
 
+ private:
   Json read_header() {
     std::uint64_t length = 0;
     if (size_ < sizeof length) fail(fmt::format("only {} bytes long: no safetensors header", size_));
@@ -100,7 +127,7 @@ class Reader {
     }
   }
 
-  Tensor read_tensor(const std::string& name, const Json& entry) {
+  Entry read_entry(const std::string& name, const Json& entry) {
     const auto bad = [&](const std::string& what) { fail(name + ": " + what); };
     if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
         !entry.contains("data_offsets")) {
@@ -128,12 +155,7 @@ class Reader {
     }
     claimed_ += end - begin;  // tensors that share bytes could claim far more memory than the file has
     if (claimed_ > available) bad("overlaps another tensor");
-    Tensor tensor(dtype, shape);
-    file_.seekg(static_cast<std::streamoff>(data_start_ + begin));
-    file_.read(static_cast<char*>(tensor.mutable_view().mutable_data),
-               static_cast<std::streamsize>(end - begin));
-    if (!file_) bad("cannot be read");
-    return tensor;
+    return {name, dtype, shape, data_start_ + begin, data_start_ + end};
   }
 
   // The product of the sizes is kept within the file's length, so nothing overflows or over-allocates.
@@ -163,7 +185,40 @@ class Reader {
 }  // namespace
 
 TensorFile read_tensor_file(const std::filesystem::path& path) {
-  return Reader(path).read();
+  Reader reader(path);
+  Reader::Contents contents = reader.read_contents();
+  TensorFile file{std::move(contents.metadata), {}};
+  for (const Reader::Entry& entry : contents.tensors) {
+    file.tensors.push_back({entry.name, reader.read_tensor(entry)});
+  }
+  return file;
+}
+
+MappedTensorFile::MappedTensorFile(const std::filesystem::path& path) {
+  Reader reader(path);
+  Reader::Contents contents = reader.read_contents();
+  metadata_ = std::move(contents.metadata);
+  size_ = reader.size();
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  void* mapped = descriptor < 0 ? MAP_FAILED : ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  const int problem = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  if (mapped == MAP_FAILED) reader.fail(fmt::format("cannot be read: {}", std::strerror(problem)));
+  data_ = mapped;
+  for (const Reader::Entry& entry : contents.tensors) {
+    const std::byte* bytes = static_cast<const std::byte*>(data_) + entry.begin;
+    if (entry.begin % dtype_size(entry.dtype) == 0) {
+      tensors_.push_back({entry.name, TensorView(bytes, entry.dtype, entry.shape)});
+    } else {
+      copies_.push_back(Tensor(entry.dtype, entry.shape));
+      std::memcpy(copies_.back().mutable_view().mutable_data, bytes, entry.end - entry.begin);
+      tensors_.push_back({entry.name, copies_.back().view()});
+    }
+  }
+}
+
+MappedTensorFile::~MappedTensorFile() {
+  if (data_ != nullptr) ::munmap(data_, size_);
 }
 
 void write_tensor_file(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,

@@ -30,6 +30,26 @@ struct NamedView {
   TensorView view;  // contiguous, on the host
 };
 
+// The same file, its tensors read where they lie on the disk or in the page cache: for those that are read
+// once. Throws as read_tensor_file does. The views live as long as this; while it does, nobody may shorten
+// the file.
+class MappedTensorFile {
+ public:
+  explicit MappedTensorFile(const std::filesystem::path& path);
+  MappedTensorFile(const MappedTensorFile&) = delete;
+  MappedTensorFile& operator=(const MappedTensorFile&) = delete;
+  ~MappedTensorFile();
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::vector<NamedView>& tensors() const { return tensors_; }  // as the header lists them
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::map<std::string, std::string> metadata_;
+  std::vector<NamedView> tensors_;
+  std::vector<Tensor> copies_;  // of tensors at places where their type cannot be read
+};
+
 // Writes the file whole or not at all. Throws Error when it cannot be written.
 void write_tensor_file(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<NamedView>& tensors);

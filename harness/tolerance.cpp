@@ -14,10 +14,11 @@ namespace plumbline {
 namespace {
 
 // Every run needs these, whatever its dtype; a gate of 0 asks for exactness.
-constexpr std::array<std::string_view, 9> kGates{
+constexpr std::array<std::string_view, 10> kGates{
     "final_logits_max_abs", "final_logits_mean_abs",   "probability_sum",
     "forbidden_weight",     "forbidden_weight_others", "position",
     "golden_logits_f32",    "golden_logits_f64",       "golden_sample_rms",
+    "tie_flip_share",
 };
 
 class Parser {

@@ -47,51 +47,53 @@ bool take_number(std::string_view& text, std::string_view word, int& number) {
   return true;
 }
 
+[[noreturn]] void refuse(const std::string& what, const std::string& where, std::string_view hint = {}) {
+  throw Error(what, where, hint);
+}
+
+struct TraceName {
+  bool has_sequence = false, initial = false;
+  int sequence = 0, step = 0;
+  OpSite site;
+};
+
+TraceName parse_name(const std::string& name, const std::string& where) {
+  TraceName parsed;
+  std::string_view rest = name;
+  parsed.has_sequence = take_number(rest, "seq.", parsed.sequence);
+  parsed.initial = rest.starts_with(kInitial);
+  if (parsed.initial) rest.remove_prefix(kInitial.size());
+  if (parsed.has_sequence && !parsed.initial && !take_number(rest, "step.", parsed.step)) {
+    refuse(name + ": has seq. but no step.", where);
+  }
+  if (!parse_site(rest, parsed.site)) {
+    refuse(name + ": unknown probe", where, "docs/trace-format.md lists the names");
+  }
+  const bool cache = parsed.site.probe == Probe::past_key || parsed.site.probe == Probe::past_value;
+  if (parsed.initial && !cache) refuse(name + ": only caches can be initial", where);
+  return parsed;
+}
+
 class TraceBuilder {
  public:
   explicit TraceBuilder(std::string where) : where_(std::move(where)) {}
 
   void read_metadata(const std::map<std::string, std::string>& entries) {
-    const auto text = [&](const char* key) {
-      const auto found = entries.find(key);
-      return found == entries.end() ? std::string() : found->second;
-    };
-    if (const std::string version = text("format_version"); !version.empty() && version != "1") {
-      fail("trace format version " + version + " is not known", "this build reads version 1");
-    }
-    TraceMetadata& metadata = trace_.metadata;
-    metadata.engine = text("engine");
-    metadata.weight_hash = text("weight_hash");
-    if (const std::string dtype = text("storage_dtype"); !dtype.empty())
-      metadata.storage = dtype_from_name(dtype);
-    if (const std::string dtype = text("compute_dtype"); !dtype.empty())
-      metadata.compute = dtype_from_name(dtype);
-    const std::string device = text("device");
-    if (!device.empty() && device != "cpu" && device != "cuda")
-      fail("unknown device '" + device + "'", "cpu or cuda");
-    if (device == "cuda") metadata.device = DeviceKind::cuda;
+    trace_.metadata = trace_metadata(entries, where_);
   }
 
   void place(const std::string& name, Tensor tensor) {
-    std::string_view rest = name;
-    int sequence = 0;
-    int step = 0;
-    const bool has_sequence = take_number(rest, "seq.", sequence);
-    const bool initial = rest.starts_with(kInitial);
-    if (initial) rest.remove_prefix(kInitial.size());
-    if (has_sequence && !initial && !take_number(rest, "step.", step)) fail(name + ": has seq. but no step.");
-    if (prefixed_ && *prefixed_ != has_sequence)
+    const TraceName parsed = parse_name(name, where_);
+    if (prefixed_ && *prefixed_ != parsed.has_sequence)
       fail(name + ": the prefix seq.I/step.N/ is on some names only");
-    prefixed_ = has_sequence;
-    OpSite site;
-    if (!parse_site(rest, site)) fail(name + ": unknown probe", "docs/trace-format.md lists the names");
-    if (!initial) {
-      step_of(sequence, step).tensors[site] = std::move(tensor);
+    prefixed_ = parsed.has_sequence;
+    const OpSite site = parsed.site;
+    if (!parsed.initial) {
+      step_of(parsed.sequence, parsed.step).tensors[site] = std::move(tensor);
       return;
     }
     const bool is_key = site.probe == Probe::past_key;
-    if (!is_key && site.probe != Probe::past_value) fail(name + ": only caches can be initial");
-    InitialCache& cache = trace_.initial[sequence];
+    InitialCache& cache = trace_.initial[parsed.sequence];
     (is_key ? cache.key : cache.value)[site.layer] = std::move(tensor);
   }
 
@@ -109,7 +111,7 @@ class TraceBuilder {
 
  private:
   [[noreturn]] void fail(const std::string& what, std::string_view hint = {}) const {
-    throw Error(what, where_, hint);
+    refuse(what, where_, hint);
   }
 
   TraceStep& step_of(int sequence, int step) {
@@ -138,6 +140,35 @@ void write_trace(const Trace& trace, const std::filesystem::path& path) {
                      {"device", metadata.device == DeviceKind::cuda ? "cuda" : "cpu"},
                      {"weight_hash", metadata.weight_hash}},
                     name_all(trace));
+}
+
+TraceMetadata trace_metadata(const std::map<std::string, std::string>& entries, const std::string& where) {
+  const auto text = [&](const char* key) {
+    const auto found = entries.find(key);
+    return found == entries.end() ? std::string() : found->second;
+  };
+  if (const std::string version = text("format_version"); !version.empty() && version != "1") {
+    refuse("trace format version " + version + " is not known", where, "this build reads version 1");
+  }
+  TraceMetadata metadata;
+  metadata.engine = text("engine");
+  metadata.weight_hash = text("weight_hash");
+  if (const std::string dtype = text("storage_dtype"); !dtype.empty())
+    metadata.storage = dtype_from_name(dtype);
+  if (const std::string dtype = text("compute_dtype"); !dtype.empty())
+    metadata.compute = dtype_from_name(dtype);
+  const std::string device = text("device");
+  if (!device.empty() && device != "cpu" && device != "cuda") {
+    refuse("unknown device '" + device + "'", where, "cpu or cuda");
+  }
+  if (device == "cuda") metadata.device = DeviceKind::cuda;
+  return metadata;
+}
+
+std::string full_trace_name(const std::string& name, const std::string& where) {
+  const TraceName parsed = parse_name(name, where);
+  const std::string step = parsed.initial ? std::string(kInitial) : fmt::format("step.{}/", parsed.step);
+  return fmt::format("seq.{}/{}{}", parsed.sequence, step, site_name(parsed.site));
 }
 
 Trace read_trace(const std::filesystem::path& path) {

@@ -6,12 +6,15 @@
 #include <catch2/catch.hpp>
 
 #include "harness/checks.h"
+#include "harness/evidence.h"
 #include "harness/explain.h"
 #include "impl/generator.h"
 #include "impl/sampler.h"
 #include "phases/support/accumulated.h"
 #include "phases/support/batch.h"
+#include "phases/support/closely.h"
 #include "phases/support/golden_checks.h"
+#include "phases/support/integer_cases.h"
 #include "phases/support/sides.h"
 #include "phases/support/suite.h"
 
@@ -29,6 +32,10 @@ const Tensor& recorded(const Trace& trace, OpSite site) {
   const auto found = trace.steps.at(0).tensors.find(site);
   require(found != trace.steps[0].tensors.end(), "the trace lacks " + site_name(site));
   return found->second;
+}
+
+LogitsOfPrompt logits_of(const JudgedPrompt& run) {
+  return {run.prompt.name, recorded(run.subject, kLogits).view(), recorded(run.truth, kLogits).view()};
 }
 
 // The accumulated error of the last thing computed, against truth's own run and against the golden logits.
@@ -72,18 +79,10 @@ TEST_CASE("3.1 single token: logits and every op", "[3.1]") {
 
 TEST_CASE("3.2 several tokens: logits and every op", "[3.2]") {
   record_prompts("3.2");
-  Evidence table{"error by length", {"prompt", "tokens", "max abs of the final logits"}, {}};
-  for (const Prompt& prompt : all_prompts()) {
-    const JudgedPrompt& run = judged(prompt);
-    const ErrorStats stats =
-        measure_error(recorded(run.subject, kLogits).view(), recorded(run.truth, kLogits).view());
-    table.rows.push_back(
-        {prompt.name, std::to_string(prompt.ids.size()), fmt::format("{:.2e}", stats.max_abs)});
-  }
-  add_evidence(std::move(table));
-  const JudgedPrompt& longest = judged(all_prompts().back());
-  add_evidence(
-      error_by_position(recorded(longest.subject, kLogits).view(), recorded(longest.truth, kLogits).view()));
+  std::vector<LogitsOfPrompt> logits;
+  for (const Prompt& prompt : all_prompts()) logits.push_back(logits_of(judged(prompt)));
+  add_evidence(error_by_prompt(logits));
+  add_evidence(error_by_position(logits.back().actual, logits.back().expected));
 }
 
 TEST_CASE("3.3 op by op: each output against the replay of its own inputs", "[3.3]") {
@@ -94,6 +93,12 @@ TEST_CASE("3.3 op by op: each output against the replay of its own inputs", "[3.
     all.ops.insert(all.ops.end(), run.judgement.ops.begin(), run.judgement.ops.end());
   }
   add_evidence(share_by_op(all));
+  add_evidence(share_by_component(all));
+  add_worst_ops_seen_closely(all_prompts());
+}
+
+TEST_CASE("3.3 op by op: on small whole numbers, where every order of summation is exact", "[3.3]") {
+  record_integer_shapes();
 }
 
 TEST_CASE("3.4 layer by layer: the residual stream after each layer against the golden one", "[3.4]") {
@@ -113,7 +118,17 @@ TEST_CASE("3.4 layer by layer: the residual stream after each layer against the 
   }
   if (!goldens()) record_skip("residual stream after each layer", "no goldens for these weights");
   accumulated.finish();
-  add_evidence(error_by_layer(judged(all_prompts().back()).judgement));
+  std::vector<const Judgement*> judgements;
+  for (const Prompt& prompt : all_prompts()) judgements.push_back(&judged(prompt).judgement);
+  add_evidence(error_by_layer(judgements));
+  const JudgedPrompt& longest = judged(all_prompts().back());
+  const OpSite last{Probe::mlp_residual, static_cast<int>(subject().config().num_hidden_layers) - 1};
+  add_evidence(error_along_axes("where the accumulated error of " + site_name(last) + " sits",
+                                {"position", "channel"}, recorded(longest.subject, last).view(),
+                                recorded(longest.truth, last).view()));
+  // Every probe of both runs at once: of a short prompt, for a large model's are gigabytes.
+  const std::vector<TokenId> ids = prompt_like("quick_brown", 8).ids;
+  add_evidence(error_split(record_prefill(subject(), ids), record_prefill(truth(), ids), replayer()));
 }
 
 TEST_CASE("3.5 long sequences and batches: a long prompt, op by op", "[3.5]") {
@@ -122,20 +137,24 @@ TEST_CASE("3.5 long sequences and batches: a long prompt, op by op", "[3.5]") {
   const std::vector<std::size_t> lengths =
       options().quick ? std::vector<std::size_t>{40} : std::vector<std::size_t>{256, 700};
   AccumulatedErrors accumulated;
+  std::vector<LogitsOfPrompt> logits;
   for (const std::size_t length : lengths) {
     Prompt prompt{fmt::format("{} tokens", length), "", repeat_to(ids, length), nullptr};
     const JudgedPrompt& run = judged(prompt);
     record_judgement(run.judgement, prompt.name);
     record_final_logits(run, accumulated);
+    logits.push_back(logits_of(run));
   }
   accumulated.finish();
+  add_evidence(error_by_prompt(logits));
+  add_evidence(error_by_position(logits.back().actual, logits.back().expected));
 }
 
 TEST_CASE("3.5 long sequences and batches: a ragged batch, each sequence judged, and equal to itself alone",
           "[3.5]") {
   const std::vector<Prompt> prompts = all_prompts();
   const Trace batch = record_batch(subject(), prompts);
-  record_judgement(judge(batch, replayer(), tolerances()), "batch");
+  record_judgement(judged_and_explained(batch), "batch");
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     record(check_same_bits("logits in the batch and alone", prompts[i].name,
                            batch.steps.at(i).tensors.at(kLogits).view(),
@@ -177,8 +196,9 @@ TEST_CASE("3.6 generation quality: teacher-forced logits along the golden text",
     forced.ids.insert(forced.ids.end(), prompt.golden->greedy.begin(), prompt.golden->greedy.end());
     const JudgedPrompt& run = judged(forced);
     record_final_logits(run, accumulated);
-    accumulated.add_next_tokens(run);
+    accumulated.add_token_verdicts(run);
   }
+  accumulated.finish();
 }
 
 }  // namespace plumbline::phases

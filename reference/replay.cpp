@@ -7,6 +7,7 @@
 #include "reference/internal/forward_torch.h"
 #include "reference/internal/guard_torch.h"
 #include "reference/internal/replay_torch.h"
+#include "reference/internal/suspects_torch.h"
 
 namespace plumbline::reference {
 namespace {
@@ -82,6 +83,15 @@ class ReferenceReplayer final : public Replayer {
       why = missing.what();
       return std::nullopt;
     }
+  }
+
+  std::vector<Suspect> suspects(OpSite site, const RecordedStep& step, DType storage) const override {
+    require(storage == storage_, "suspects: a replayer is made for one storage dtype");
+    const auto scene = std::make_shared<const Scene>(Scene{{config_, derive(config_), *weights_, storage_},
+                                                           Recorded(config_, *weights_, step, storage_),
+                                                           site,
+                                                           step.find(site)});
+    return suspects_for(scene, judged_as(site, step));
   }
 
   OpClass judged_as(OpSite site, const RecordedStep& step) const override {

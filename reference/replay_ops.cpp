@@ -8,11 +8,8 @@
 #include "reference/mask.h"
 
 namespace plumbline::reference {
-namespace {
-
-// An op's i-th input as the probe table names it: a probe, or the residual stream.
-at::Tensor input(const ReplayModel& model, const Recorded& in, OpSite site, std::size_t i,
-                 std::int64_t rows) {
+at::Tensor op_input(const ReplayModel& model, const Recorded& in, OpSite site, std::size_t i,
+                    std::int64_t rows) {
   const OpInput& source = probe_spec(site.probe).inputs.at(i);
   if (source.source == InputSource::residual_stream) {
     return in.residual_stream(site.layer < 0 ? static_cast<int>(model.config.num_hidden_layers) : site.layer,
@@ -23,12 +20,13 @@ at::Tensor input(const ReplayModel& model, const Recorded& in, OpSite site, std:
                   rows);
 }
 
-// "self_attn.q_proj" + ".weight": weights are named as the probes that they make.
-at::Tensor weight(const ReplayModel& model, OpSite site, const std::string& kind) {
+at::Tensor op_weight(const ReplayModel& model, OpSite site, const std::string& kind) {
   const std::string name = std::string(probe_spec(site.probe).name) + kind;
   if (site.layer >= 0) return model.weights.layer(site.layer, name);
   return kind == ".bias" ? at::Tensor() : model.weights.get(name);
 }
+
+namespace {
 
 Replay exact(const at::Tensor& expected) {
   Replay replay;
@@ -116,15 +114,15 @@ Replay replay_embedding(const ReplayModel& model, const Recorded& in, OpSite sit
 }
 
 Replay replay_rms_norm(const ReplayModel& model, const Recorded& in, OpSite site) {
-  const at::Tensor x = input(model, in, site, 0, in.rows(site));
-  const at::Tensor y = ops::rms_norm(x, weight(model, site, ".weight"), model.config.rms_norm_eps);
+  const at::Tensor x = op_input(model, in, site, 0, in.rows(site));
+  const at::Tensor y = ops::rms_norm(x, op_weight(model, site, ".weight"), model.config.rms_norm_eps);
   return bounded(y, ops::rms_norm_bound(y), distinct_rows({x}));
 }
 
 Replay replay_linear(const ReplayModel& model, const Recorded& in, OpSite site) {
-  const at::Tensor x = input(model, in, site, 0, in.rows(site));
-  const at::Tensor w = weight(model, site, ".weight");
-  const at::Tensor b = weight(model, site, ".bias");
+  const at::Tensor x = op_input(model, in, site, 0, in.rows(site));
+  const at::Tensor w = op_weight(model, site, ".weight");
+  const at::Tensor b = op_weight(model, site, ".bias");
   Replay replay;
   replay.expected = Tensor(DType::f64, Shape{x.size(0), w.size(0)});
   replay.bound = Tensor(DType::f64, replay.expected.shape());
@@ -137,7 +135,7 @@ Replay replay_linear(const ReplayModel& model, const Recorded& in, OpSite site) 
 Replay replay_rope(const ReplayModel& model, const Recorded& in, OpSite site) {
   const std::int64_t rows = in.rows(site);
   const double factor = model.config.rope.attention_factor;
-  const at::Tensor x = input(model, in, site, 0, rows).view({rows, -1, model.config.head_dim});
+  const at::Tensor x = op_input(model, in, site, 0, rows).view({rows, -1, model.config.head_dim});
   const bool given = in.has({Probe::cos, -1}) && in.has({Probe::sin, -1});
   at::Tensor cos;
   at::Tensor sin;
@@ -164,8 +162,8 @@ Replay replay_cache_update(const ReplayModel& model, const Recorded& in, OpSite 
 // The sum's one rounding, from f64: 53 bits >= 2 * 24 + 2, so rounding twice does no harm.
 Replay replay_residual(const ReplayModel& model, const Recorded& in, OpSite site) {
   const std::int64_t rows = in.rows(site);
-  const at::Tensor a = input(model, in, site, 0, rows);
-  const at::Tensor b = input(model, in, site, 1, rows);
+  const at::Tensor a = op_input(model, in, site, 0, rows);
+  const at::Tensor b = op_input(model, in, site, 1, rows);
   Replay replay = exact(rounded_to(ops::residual(a, b), model.storage));
   replay.distinct_row = distinct_rows({a, b});
   return replay;
@@ -173,8 +171,8 @@ Replay replay_residual(const ReplayModel& model, const Recorded& in, OpSite site
 
 Replay replay_silu_mul(const ReplayModel& model, const Recorded& in, OpSite site) {
   const std::int64_t rows = in.rows(site);
-  const at::Tensor gate = input(model, in, site, 0, rows);
-  const at::Tensor up = input(model, in, site, 1, rows);
+  const at::Tensor gate = op_input(model, in, site, 0, rows);
+  const at::Tensor up = op_input(model, in, site, 1, rows);
   const at::Tensor y = ops::silu_mul(gate, up);
   return bounded(y, ops::silu_mul_bound(gate, up, y), distinct_rows({gate, up}));
 }

@@ -24,7 +24,7 @@ refuse() {
 # Programs may come from anywhere; libraries are looked up as packages where there is dpkg, and are left to
 # CMake elsewhere.
 required_programs=(g++:g++ cmake:cmake pkg-config:pkg-config python3:python3)
-optional_programs=(ninja:ninja-build ccache:ccache)
+optional_programs=(ninja:ninja-build ccache:ccache gnuplot:gnuplot-nox)
 test_programs=(clang-format:clang-format git:git)
 fuzz_packages=(clang-14 libclang-rt-14-dev)
 libraries=(catch2 libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libbenchmark-dev libpcre2-dev

@@ -7,6 +7,7 @@
 
 #include "harness/checks.h"
 #include "harness/metrics.h"
+#include "harness/token_verdict.h"
 #include "phases/support/suite.h"
 
 namespace plumbline::phases {
@@ -82,7 +83,51 @@ void AccumulatedErrors::add_next_tokens(const JudgedPrompt& run) {
   if (near > 0) show("next token", run.prompt.name, "other argmax, a near tie", near, "0 is usual");
 }
 
+void AccumulatedErrors::add_token_verdicts(const JudgedPrompt& run) {
+  const Tensor &actual = logits_of(run.subject), &expected = logits_of(run.truth);
+  std::optional<Trace> own;
+  if (!goldens()) own = record_prefill(reference(), run.prompt.ids, ProbeFilter({"lm_head"}));
+  const double contract = tolerances().gate("final_logits_max_abs");
+  std::vector<TokenRow> rows;
+  for (std::int64_t row = 0; row < actual.shape()[0]; ++row) {
+    const TensorView right = row_of(expected, row);
+    const ErrorStats stats = measure_error(own ? row_of(logits_of(*own), row) : right, right);
+    const double ceiling =
+        std::max(contract * std::max(1.0, stats.max_abs_expected), kOwnErrors * stats.max_abs);
+    rows.push_back(judge_token(row_of(actual, row), right, ceiling));
+  }
+  const TokenSummary sum = summarize(rows);
+  tokens_ += sum.rows;
+  tie_flips_ += sum.tie_flip;
+  Check wrong =
+      check_at_most("next tokens: wrong", run.prompt.name, "tokens", static_cast<double>(sum.wrong), 0);
+  if (sum.first_wrong >= 0) {
+    const TokenRow& first = rows[static_cast<std::size_t>(sum.first_wrong)];
+    wrong.note = fmt::format("first at position {}: token {} where {} is right, by {:.2e}", sum.first_wrong,
+                             first.actual, first.expected, first.gap);
+  }
+  record(std::move(wrong));
+  if (goldens()) {
+    record(check_at_most("next tokens: drift", run.prompt.name, "tokens", static_cast<double>(sum.drift), 0));
+  }
+  const auto margin = [](double ulp) { return fmt::format("{:.3g}", ulp); };
+  token_table_.rows.push_back({run.prompt.name, std::to_string(sum.rows), std::to_string(sum.match),
+                               std::to_string(sum.drift), std::to_string(sum.tie_flip),
+                               std::to_string(sum.wrong), fmt::format("{:.1e}", sum.mean_kl),
+                               fmt::format("{:.1e}", sum.largest_kl), fmt::format("{:.2f} %", 100 * sum.top5),
+                               fmt::format("{:.2f} %", 100 * sum.top50), margin(sum.least_margin_ulp),
+                               sum.tie_flip == 0 ? "–" : margin(sum.largest_flip_ulp)});
+}
+
 void AccumulatedErrors::finish() {
+  if (tokens_ > 0) {
+    Check flips = check_at_most("next tokens: tie-flips", "all prompts", "share of tokens",
+                                static_cast<double>(tie_flips_) / static_cast<double>(tokens_),
+                                tolerances().gate("tie_flip_share"));
+    flips.note = fmt::format("{} of {}", tie_flips_, tokens_);
+    record(std::move(flips));
+    add_evidence(std::move(token_table_));
+  }
   if (shown_.rows.empty()) return;
   add_assumption("no goldens for these weights: accumulated error is shown, not judged; each op is judged");
   add_evidence(std::move(shown_));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 #include <map>
+#include <set>
 
 #include "harness/explain.h"
 #include "impl/cpu/engine.h"
@@ -25,6 +26,8 @@ struct Sides {
   std::unique_ptr<Tokenizer> reference_tokenizer;
   std::optional<Goldens> goldens;
   std::map<std::string, JudgedPrompt> judged;  // by prompt name
+  std::optional<Explainer> explainer;
+  std::set<std::string> suspects_shown;  // findings that some case has told of
 };
 
 Sides& sides() {
@@ -32,13 +35,13 @@ Sides& sides() {
   return instance;
 }
 
-std::unique_ptr<Engine> make_subject(const SuiteOptions& run) {
-  if (run.engine == "cuda") return native::make_cuda_engine(run.model);
+std::unique_ptr<Engine> make_subject(const SuiteOptions& run, const std::filesystem::path& model) {
+  if (run.engine == "cuda") return native::make_cuda_engine(model);
   native::CpuOptions cpu;
   cpu.threads = run.threads;
   cpu.isa = run.isa;
   cpu.storage = run.dtype;
-  return native::make_cpu_engine(run.model, cpu);
+  return native::make_cpu_engine(model, cpu);
 }
 
 // What the cases ask for where a checkpoint has no goldens.
@@ -119,7 +122,7 @@ void load_sides(LoadTokenizers tokenizers) {
   Sides& made = sides();
   made.tolerances = Tolerances::load(run.tolerances);
   made.tolerances.require_complete(run.dtype, run.engine == "cuda" ? DeviceKind::cuda : DeviceKind::cpu);
-  made.subject = make_subject(run);
+  made.subject = make_subject(run, run.model);
   made.goldens = find_goldens(run.fixtures, made.subject->weight_hash());
   if (!has_tokenizer()) {
     add_assumption(made.goldens ? "the checkpoint has no tokenizer.json: prompts are the goldens' token ids"
@@ -133,6 +136,10 @@ void load_sides(LoadTokenizers tokenizers) {
     add_assumption("fixtures/goldens has nothing for these weights: held against the reference alone");
   }
   note_environment();
+}
+
+std::unique_ptr<Engine> open_subject(const std::filesystem::path& model) {
+  return make_subject(options(), model);
 }
 
 Engine& subject() {
@@ -190,6 +197,13 @@ Prompt prompt_like(const std::string& name, std::size_t tokens) {
                            [&](const Prompt& a, const Prompt& b) { return distance(a) < distance(b); });
 }
 
+Judgement judged_and_explained(const Trace& subject, const JudgeOptions& judging) {
+  Judgement judgement = judge(subject, replayer(), tolerances(), judging);
+  if (!sides().explainer) sides().explainer.emplace(replayer(), tolerances());
+  sides().explainer->explain(subject, judgement);
+  return judgement;
+}
+
 const JudgedPrompt& judged(const Prompt& prompt) {
   auto& made = sides().judged;
   if (const auto found = made.find(prompt.name); found != made.end()) return found->second;
@@ -198,7 +212,7 @@ const JudgedPrompt& judged(const Prompt& prompt) {
       prompt, record_prefill(subject(), prompt.ids), record_prefill(truth(), prompt.ids, accumulated), {}};
   JudgeOptions with_truth;
   with_truth.truth = &entry.truth;
-  entry.judgement = judge(entry.subject, replayer(), tolerances(), with_truth);
+  entry.judgement = judged_and_explained(entry.subject, with_truth);
   // Judged, the rest of the trace is of no more use, and a large model's is gigabytes.
   const ProbeFilter kept({"*mlp_residual", "lm_head", "*k_rope", "*v_proj"});
   for (TraceStep& step : entry.subject.steps) {
@@ -213,13 +227,22 @@ JudgedSteps judge_steps(const std::vector<TokenId>& tokens, const std::vector<st
   const std::unique_ptr<Cache> cache = subject().make_cache({kind, 1, length, subject().info().storage});
   JudgedSteps steps;
   steps.subject = record_steps(subject(), *cache, tokens, split);
-  steps.judgement = judge(steps.subject, replayer(), tolerances());
+  steps.judgement = judged_and_explained(steps.subject);
   return steps;
+}
+
+// What an earlier input has shown is not shown again.
+static void add_suspects(const Judgement& judgement, const std::string& subject_name) {
+  Evidence table = suspects_of_wrong_ops(judgement, &sides().suspects_shown);
+  if (table.rows.empty()) return;
+  table.title += ", " + subject_name;
+  add_evidence(std::move(table));
 }
 
 void record_judgement(const Judgement& judgement, const std::string& subject_name) {
   if (const std::string sentence = headline(judgement); !sentence.empty()) set_headline(sentence);
   record_all(to_checks(judgement, subject_name));
+  add_suspects(judgement, subject_name);
 }
 
 }  // namespace plumbline::phases

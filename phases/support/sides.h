@@ -2,6 +2,7 @@
 // (the reference in f64), the replayer, the tokenizers, the tolerances and the goldens.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,8 @@ enum class LoadTokenizers { now, when_asked_for };
 void load_sides(LoadTokenizers tokenizers = LoadTokenizers::now);
 
 Engine& subject();
+// The same engine, with the same options, over another checkpoint.
+std::unique_ptr<Engine> open_subject(const std::filesystem::path& model);
 Engine& reference();  // f32
 Engine& truth();      // f64, on the weights as the subject stores them
 const Replayer& replayer();
@@ -64,8 +67,11 @@ struct JudgedSteps {
 JudgedSteps judge_steps(const std::vector<TokenId>& tokens, const std::vector<std::int64_t>& split,
                         CacheKind kind);
 
-// Records a judgement's checks under the current case, sets the headline, and adds the table by op as
-// evidence.
+// Judges a trace of the subject, and tries suspects on what is wrong.
+Judgement judged_and_explained(const Trace& subject, const JudgeOptions& judging = {});
+
+// Records a judgement's checks under the current case, sets the headline, and adds the suspects of wrong ops
+// as evidence, each finding once in a suite.
 void record_judgement(const Judgement& judgement, const std::string& subject_name);
 
 }  // namespace plumbline::phases

@@ -2,6 +2,8 @@
 // bound. All throw NotReplayable where an input is missing, and Error where one has the wrong shape.
 #pragma once
 
+#include <string>
+
 #include "harness/replay.h"
 #include "reference/internal/recorded_torch.h"
 #include "reference/internal/weights_torch.h"
@@ -15,6 +17,13 @@ struct ReplayModel {
   const Weights& weights;  // f64
   const DType storage;     // of the subject
 };
+
+// An op's i-th input as the probe table names it: a probe, or the residual stream; its last `rows` rows.
+at::Tensor op_input(const ReplayModel& model, const Recorded& in, OpSite site, std::size_t i,
+                    std::int64_t rows);
+// "self_attn.q_proj" + ".weight": weights are named as the probes that they make. Undefined where there is no
+// such bias.
+at::Tensor op_weight(const ReplayModel& model, OpSite site, const std::string& kind);
 
 Replay replay_token_ids(const ReplayModel& model, const Recorded& in, OpSite site);
 Replay replay_positions(const ReplayModel& model, const Recorded& in, OpSite site);

@@ -35,7 +35,7 @@ IMPL_SEES_OF_HARNESS = {
 OUTSIDE = {
     "LibTorch": (r"(torch|ATen|c10|caffe2)/", ("reference/", "bench/peers/")),
     "Catch2": (r"catch2/", ("phases/", "tests/")),
-    "CLI11": (r"CLI/", ("cli/", "tools/", "phases/support/suite_main.cpp")),
+    "CLI11": (r"CLI/", ("bench/", "cli/", "tools/", "phases/support/suite_main.cpp")),
     "yaml-cpp": (r"yaml-cpp/", ("harness/",)),
     "PCRE2": (r"pcre2\.h", ("reference/",)),
     "ICU": (r"unicode/", ("reference/",)),

@@ -115,17 +115,6 @@ TEST_CASE("to_checks: of a single step every op keeps its row") {
   CHECK(to_checks(judgement, "").size() == 2);
 }
 
-TEST_CASE("error by position: a curve with its correlation") {
-  Tensor actual(DType::f32, {4, 2}), expected(DType::f32, {4, 2});
-  for (std::size_t row = 0; row < 4; ++row) actual.values<float>()[2 * row] = static_cast<float>(row);
-  const Evidence table = error_by_position(actual.view(), expected.view());
-  CHECK(table.title == "error by position (r 1.00, n 4)");
-  REQUIRE(table.rows.size() == 4);
-  CHECK(table.rows[3][1] == "3.00e+00");
-  CHECK(table.rows[0][2].empty());
-  CHECK(table.rows[3][2].size() > table.rows[1][2].size());
-}
-
 TEST_CASE("checks: a figure passes only when it is proven to lie within its gate") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(check_at_most("x", "", "m", 1, 1).verdict == Verdict::passed);

@@ -1,0 +1,74 @@
+// Suspects: known mistakes of engines, each computed from the inputs that the subject itself recorded, as a
+// replay is. Where an op failed, the suspect whose output the subject's own is tells what went wrong.
+//
+// A suspect *fits* when the subject lies where the mistake would have put it, as nearly as the op's own bound
+// asks of a right output; being nearer than the right answer is not enough.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "harness/replay.h"
+#include "harness/tolerance.h"
+
+namespace plumbline {
+
+struct Suspect {
+  std::string name;     // "rotary pairs interleaved"
+  std::string meaning;  // what such code does, and where to look, in a sentence
+  // What the op would have given with this mistake, and the bound of that arithmetic (empty: the right
+  // replay's; for exact ops a gate of 0). Places where `allowed` is false are no evidence. nullopt: an input
+  // was not recorded. Valid while the step and the replayer live.
+  std::function<std::optional<Replay>()> replay;
+  // Has numbers that were fitted to this very output: the shape of an error and no known mistake. It ranks
+  // behind a known one that fits.
+  bool fitted = false;
+};
+
+// How well one suspect accounts for a failed op.
+struct SuspectFit {
+  std::string name;
+  std::string meaning;
+  double to_suspect = 0;  // RMS distance of the subject's output to the suspect's
+  double to_right = 0;    // to the right answer
+  // The elements in question: those where the subject, or the suspect, is beyond the gate around the right
+  // answer. Of them, the share where the subject lies within the gate around the suspect's output.
+  std::int64_t in_question = 0;
+  double explained = 0;
+  bool fits = false;
+  bool fitted = false;
+  // Fits as well as the one ranked first, which is more specific or more usual: here the two cannot be told
+  // apart.
+  bool tied = false;
+};
+
+// A suspect fits when it explains at least this share of the elements in question, and the subject is at
+// least twice as near to it as to the right answer.
+inline constexpr double kExplainedShare = 0.99;
+
+// Tries `suspects`, the more usual first, on a failed output; `right` is its replay. Gates are those of
+// compare_op; for exact ops a suspect's own bound is its gate. Best first: those that fit, then the rest by
+// their distance.
+std::vector<SuspectFit> rank_suspects(const TensorView& actual, const Replay& right,
+                                      const std::vector<Suspect>& suspects, const Tolerance& tolerance,
+                                      OpClass op, double forbidden_weight);
+
+// The same for one failed op of a step, with the replayer's suspects for that op, then those that hold for
+// any op (zeros, a constant factor, rows shifted, rounded to a half type). Empty where there is no replay.
+// `names` asks for these alone; empty for all.
+std::vector<SuspectFit> suspects_of(OpSite site, const RecordedStep& step, const Replayer& replayer,
+                                    const Tolerances& tolerances, DType storage, DeviceKind device,
+                                    double forbidden_weight = 0, const std::set<std::string>& names = {});
+
+// Mistakes that any op can have, made from its right answer. `actual` and `right` must outlive them.
+std::vector<Suspect> general_suspects(const TensorView& actual, const Replay& right,
+                                      const Tolerance& tolerance, OpClass op);
+
+// What the ranking comes to: "rotary pairs interleaved"; "a or b" where they are tied; "none fits", and then
+// the shape of the error where there is one. Empty for an empty list.
+std::string verdict_of(const std::vector<SuspectFit>& ranked);
+
+}  // namespace plumbline

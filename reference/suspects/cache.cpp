@@ -1,0 +1,155 @@
+// Suspects of the cache update: what was written, and where.
+#include "reference/internal/convert_torch.h"
+#include "reference/internal/ops_torch.h"
+#include "reference/internal/suspects_torch.h"
+
+namespace plumbline::reference {
+namespace {
+
+bool is_key(const Scene& s) {
+  return s.site.probe == Probe::past_key;
+}
+
+// What the step adds, as another probe gives it: [tokens, kv_heads, head_dim].
+at::Tensor rows_of(const Scene& s, Probe probe, int layer) {
+  const std::int64_t tokens = s.in.tokens();
+  return s.in.probe({probe, layer}, tokens)
+      .view({tokens, s.model.config.num_key_value_heads, s.model.config.head_dim});
+}
+
+at::Tensor rows_of(const Scene& s) {
+  return rows_of(s, is_key(s) ? Probe::k_rope : Probe::v_proj, s.layer());
+}
+
+at::Tensor updated(const Scene& s) {
+  return s.in.updated_cache(s.site);
+}
+
+// The slots before this step: [past, kv_heads, head_dim].
+at::Tensor before(const Scene& s) {
+  return updated(s).narrow(0, 0, s.in.past());
+}
+
+at::Tensor need_past(const Scene& s) {
+  if (s.in.past() == 0) throw NotReplayable("an empty cache");
+  return before(s);
+}
+
+Mistaken stored(const Scene& s, const at::Tensor& cache) {
+  return {rounded_to(cache, s.model.storage)};
+}
+
+at::Tensor rotated(const Scene& s, const at::Tensor& x, const at::Tensor& positions) {
+  const at::Tensor angles = ops::rotary_angles(positions, s.in.frequencies().table).to(at::kDouble);
+  const double factor = s.model.config.rope.attention_factor;
+  return ops::rope(x, angles.cos() * factor, angles.sin() * factor);
+}
+
+at::Tensor slots(const Scene& s) {
+  return at::arange(s.in.past() + s.in.tokens(), at::kLong);
+}
+
+// The rounding of one rotation by the engine's own cos and sin.
+Mistaken with_rotation(const Scene& s, const at::Tensor& y, const at::Tensor& x) {
+  return {y, 2.0 * ops::rope_bound(x, s.model.config.rope.attention_factor)};
+}
+
+void add_contents(Lineup& lineup) {
+  lineup.add("keys and values swapped", "each cache holds what belongs to the other", [](const Scene& s) {
+    const Probe other = is_key(s) ? Probe::v_proj : Probe::k_rope;
+    return stored(s, at::cat({before(s), rows_of(s, other, s.layer())}));
+  });
+  if (is_key(lineup.scene())) {
+    lineup.add("keys not rotated", "the projection is stored", [](const Scene& s) {
+      return stored(s, at::cat({before(s), rows_of(s, Probe::k_proj, s.layer())}));
+    });
+    lineup.add("keys rotated twice", "what is stored is rotated again", [](const Scene& s) {
+      const at::Tensor rows = rows_of(s);
+      const at::Tensor again = rotated(s, rows, s.in.positions(s.in.tokens()));
+      return with_rotation(s, at::cat({before(s), again}), updated(s));
+    });
+    lineup.add("cached keys rotated again", "the whole cache is rotated at each step", [](const Scene& s) {
+      const at::Tensor old = need_past(s);
+      const at::Tensor again = rotated(s, old, slots(s).narrow(0, 0, s.in.past()));
+      return with_rotation(s, at::cat({again, rows_of(s)}), updated(s));
+    });
+    lineup.add("all keys rotated again", "the whole cache and the new keys are rotated once more",
+               [](const Scene& s) { return with_rotation(s, rotated(s, updated(s), slots(s)), updated(s)); });
+  } else {
+    lineup.add("values rotated", "values are rotated as keys are", [](const Scene& s) {
+      const at::Tensor rows = rotated(s, rows_of(s), s.in.positions(s.in.tokens()));
+      return with_rotation(s, at::cat({before(s), rows}), updated(s));
+    });
+  }
+  for (const auto& [number, name] : lineup.scene().other_layers()) {
+    lineup.add("cache of " + name, "the layer's number is off by one, or constant, where slots are looked up",
+               [number = number](const Scene& s) {
+                 const Probe probe = is_key(s) ? Probe::k_rope : Probe::v_proj;
+                 const OpSite other{s.site.probe, number};
+                 const at::Tensor old =
+                     s.in.past() == 0 ? before(s) : s.in.updated_cache(other).narrow(0, 0, s.in.past());
+                 return stored(s, at::cat({old, rows_of(s, probe, number)}));
+               });
+  }
+}
+
+void add_slots(Lineup& lineup) {
+  const auto zeros_like_one = [](const at::Tensor& rows) { return at::zeros_like(rows.narrow(0, 0, 1)); };
+  lineup.add("slot shifted by one", "new rows are written one slot late", [=](const Scene& s) {
+    const at::Tensor rows = rows_of(s);
+    return stored(s, at::cat({before(s), zeros_like_one(rows), rows.narrow(0, 0, rows.size(0) - 1)}));
+  });
+  lineup.add("last slot overwritten", "new rows are written one slot early", [=](const Scene& s) {
+    const at::Tensor old = need_past(s), rows = rows_of(s);
+    return stored(s, at::cat({old.narrow(0, 0, s.in.past() - 1), rows, zeros_like_one(rows)}));
+  });
+  lineup.add("slots rotated by one", "every slot holds the one before, the first holds the last",
+             [](const Scene& s) { return stored(s, updated(s).roll(1, 0)); });
+  lineup.add("new rows in front", "the new rows are put before the cached ones", [](const Scene& s) {
+    need_past(s);
+    return stored(s, at::cat({rows_of(s), before(s)}));
+  });
+  lineup.add("cached rows lost", "what the cache held before the step is gone", [](const Scene& s) {
+    return stored(s, at::cat({at::zeros_like(need_past(s)), rows_of(s)}));
+  });
+  lineup.add("new rows not written", "the step's slots stay empty", [](const Scene& s) {
+    return stored(s, at::cat({before(s), at::zeros_like(rows_of(s))}));
+  });
+  lineup.add("written over the first slots", "the write index starts at 0 again", [](const Scene& s) {
+    const at::Tensor cache = at::cat({need_past(s), at::zeros_like(rows_of(s))});
+    const at::Tensor rows = rows_of(s);
+    cache.narrow(0, 0, rows.size(0)).copy_(rows);
+    return stored(s, cache);
+  });
+}
+
+void add_layout(Lineup& lineup) {
+  lineup.add("written as [kv_heads, slots]", "heads and slots are exchanged in the new rows",
+             [](const Scene& s) {
+               const at::Tensor rows = rows_of(s);
+               return stored(s, at::cat({before(s), rows.transpose(0, 1).reshape(rows.sizes())}));
+             });
+  lineup.add("read as [kv_heads, slots]", "heads and slots are exchanged in the whole cache",
+             [](const Scene& s) {
+               const at::Tensor cache = updated(s);
+               return stored(s, cache.transpose(0, 1).reshape(cache.sizes()));
+             });
+  lineup.add("kv heads in reverse", "the heads' order is turned round",
+             [](const Scene& s) { return stored(s, updated(s).flip(1)); });
+  lineup.add("first kv head in every place", "the stride between heads is 0",
+             [](const Scene& s) { return stored(s, updated(s).narrow(1, 0, 1).expand_as(updated(s))); });
+  for (const auto& [type, name] : {std::pair{DType::bf16, "bf16"}, std::pair{DType::f16, "f16"}}) {
+    lineup.add(std::string(name) + " cache", "the cache is kept in a half type",
+               [type = type](const Scene& s) { return stored(s, rounded_to(updated(s), type)); });
+  }
+}
+
+}  // namespace
+
+void suspect_cache(Lineup& lineup) {
+  add_contents(lineup);
+  add_slots(lineup);
+  add_layout(lineup);
+}
+
+}  // namespace plumbline::reference

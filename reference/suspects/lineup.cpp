@@ -1,0 +1,121 @@
+#include "reference/internal/convert_torch.h"
+#include "reference/internal/guard_torch.h"
+#include "reference/internal/suspects_torch.h"
+
+namespace plumbline::reference {
+namespace {
+
+constexpr std::int64_t kDroppedBits = 13;  // f32 has 23 bits of mantissa, TF32 has 10
+
+at::Tensor bits_of_f32(const at::Tensor& f64) {
+  return f64.to(at::kFloat).contiguous().view(at::kInt);
+}
+
+at::Tensor from_bits(const at::Tensor& bits) {
+  return bits.contiguous().view(at::kFloat).to(at::kDouble);
+}
+
+Replay as_replay(const Mistaken& mistaken) {
+  Replay replay;
+  replay.expected = to_harness(mistaken.output);
+  if (mistaken.bound.defined()) replay.bound = to_harness(mistaken.bound.expand_as(mistaken.output));
+  if (mistaken.evidence.defined()) replay.allowed = to_harness(mistaken.evidence.expand_as(mistaken.output));
+  return replay;
+}
+
+}  // namespace
+
+std::vector<std::pair<int, std::string>> Scene::other_layers() const {
+  std::vector<std::pair<int, std::string>> others;
+  const int last = static_cast<int>(model.config.num_hidden_layers) - 1;
+  const auto add = [&](int number, const char* name) {
+    if (site.layer < 0 || number < 0 || number > last || number == site.layer) return;
+    for (const auto& [known, text] : others) {
+      if (known == number) return;
+    }
+    others.emplace_back(number, name);
+  };
+  add(site.layer - 1, "the layer before");
+  add(site.layer + 1, "the layer after");
+  add(0, "the first layer");
+  add(last, "the last layer");
+  return others;
+}
+
+void Lineup::add(std::string name, std::string meaning, std::function<Mistaken(const Scene&)> formula) {
+  const auto replay = [scene = scene_, formula = std::move(formula)]() -> std::optional<Replay> {
+    try {
+      return in_torch([&] { return as_replay(formula(*scene)); });
+    } catch (const NotReplayable&) {
+      return std::nullopt;
+    }
+  };
+  list_.push_back({std::move(name), std::move(meaning), replay});
+}
+
+std::vector<Suspect> suspects_for(std::shared_ptr<const Scene> scene, OpClass op) {
+  Lineup lineup(std::move(scene));
+  switch (op) {
+    case OpClass::token_ids:
+    case OpClass::positions:
+    case OpClass::mask:
+      suspect_inputs(lineup);
+      break;
+    case OpClass::inv_freq:
+      suspect_frequencies(lineup);
+      break;
+    case OpClass::cos_sin:
+      suspect_waves(lineup);
+      break;
+    case OpClass::embedding:
+      suspect_embedding(lineup);
+      break;
+    case OpClass::rms_norm:
+      suspect_norm(lineup);
+      break;
+    case OpClass::linear:
+      suspect_linear(lineup);
+      break;
+    case OpClass::rope:
+      suspect_rope(lineup);
+      break;
+    case OpClass::cache_update:
+      suspect_cache(lineup);
+      break;
+    case OpClass::scores:
+      suspect_scores(lineup);
+      break;
+    case OpClass::softmax:
+      suspect_softmax(lineup);
+      break;
+    case OpClass::context:
+      suspect_context(lineup);
+      break;
+    case OpClass::fused_attention:
+      suspect_fused_attention(lineup);
+      break;
+    case OpClass::residual:
+      suspect_residual(lineup);
+      break;
+    case OpClass::silu_mul:
+      suspect_silu_mul(lineup);
+      break;
+    default:
+      break;
+  }
+  return lineup.take();
+}
+
+// Half a unit of the last bit kept, and one less where that bit is 0: ties go to even.
+at::Tensor to_tf32(const at::Tensor& f64) {
+  const at::Tensor bits = bits_of_f32(f64);
+  const at::Tensor odd = bits.bitwise_right_shift(kDroppedBits).bitwise_and(1);
+  const at::Tensor nearest = bits + ((1 << (kDroppedBits - 1)) - 1) + odd;
+  return from_bits(nearest.bitwise_and(-(1 << kDroppedBits)));
+}
+
+at::Tensor cut_to_tf32(const at::Tensor& f64) {
+  return from_bits(bits_of_f32(f64).bitwise_and(-(1 << kDroppedBits)));
+}
+
+}  // namespace plumbline::reference

@@ -1,0 +1,280 @@
+#include "harness/suspects.h"
+
+#include <cmath>
+#include <limits>
+
+#include <catch2/catch.hpp>
+
+#include "harness/error_pattern.h"
+#include "harness/explain.h"
+
+using namespace plumbline;
+using Catch::Contains;
+
+namespace {
+
+constexpr std::int64_t kRows = 5, kWidth = 8;
+
+Tensor f64(std::vector<double> values) {
+  return Tensor::from<double>(DType::f64, Shape{kRows, kWidth}, values);
+}
+Tensor f32(const std::vector<double>& values) {
+  const std::vector<float> narrow(values.begin(), values.end());
+  return Tensor::from<float>(DType::f32, Shape{kRows, kWidth}, narrow);
+}
+
+template <typename Formula>
+std::vector<double> made(Formula formula) {
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < kRows * kWidth; ++i) values.push_back(formula(i));
+  return values;
+}
+
+double right_at(std::int64_t i) {
+  return 1.0 + std::sin(static_cast<double>(3 * i));
+}
+
+Replay with_bound(std::vector<double> expected, double bound = 1e-6) {
+  Replay replay;
+  replay.expected = f64(std::move(expected));
+  replay.bound = f64(made([=](std::int64_t) { return bound; }));
+  return replay;
+}
+
+Suspect suspect(std::string name, std::vector<double> values) {
+  return {std::move(name), "", [values] { return std::optional<Replay>(with_bound(values)); }};
+}
+
+const Tolerance kBound{Rule::bound, 2.0, std::nullopt, std::nullopt, ""};
+
+std::vector<SuspectFit> rank(const std::vector<double>& actual, const std::vector<Suspect>& suspects) {
+  return rank_suspects(f32(actual).view(), with_bound(made(right_at)), suspects, kBound, OpClass::linear, 0);
+}
+
+std::vector<SuspectFit> rank_general(const std::vector<double>& values, double bound = 1e-6) {
+  const Tensor actual = f32(values);
+  const Replay right = with_bound(made(right_at), bound);
+  return rank_suspects(actual.view(), right, general_suspects(actual.view(), right, kBound, OpClass::linear),
+                       kBound, OpClass::linear, 0);
+}
+
+std::vector<double> twice() {
+  return made([](std::int64_t i) { return 2 * right_at(i); });
+}
+std::vector<double> plus_one() {
+  return made([](std::int64_t i) { return right_at(i) + 1; });
+}
+
+OpResult explained(OpSite site, std::vector<SuspectFit> suspects) {
+  OpResult op;
+  op.site = site;
+  op.judged_as = probe_spec(site.probe).op;
+  op.verdict = Verdict::failed;
+  op.reason = "beyond its bound";
+  op.error = 3e-2;
+  op.gate = 1e-6;
+  op.share = 3e4;
+  op.worst.index = {0, 0};
+  op.suspects_tried = true;
+  op.suspects = std::move(suspects);
+  return op;
+}
+
+// embed_tokens is data, model.norm twice it.
+class Doubling final : public Replayer {
+ public:
+  const ModelConfig& config() const override { return config_; }
+  const std::string& weight_hash() const override { return hash_; }
+  std::span<const OpSite> sites() const override { return sites_; }
+  std::optional<Replay> replay(OpSite site, const RecordedStep& step, DType, std::string&) const override {
+    const TensorView& x = *step.find(sites_[0]);
+    const double factor = site.probe == Probe::norm ? 2 : 1;
+    return with_bound(made([&](std::int64_t i) { return factor * element_as_f64(x, i); }));
+  }
+  OpClass judged_as(OpSite site, const RecordedStep&) const override { return probe_spec(site.probe).op; }
+
+ private:
+  ModelConfig config_;
+  std::string hash_;
+  std::vector<OpSite> sites_{{Probe::embed_tokens, -1}, {Probe::norm, -1}};
+};
+
+}  // namespace
+
+TEST_CASE("suspects: one fits within the op's own bound, and not by being nearer than the right answer") {
+  const std::vector<double> near = made([](std::int64_t i) { return 2 * right_at(i) + 1e-3; });
+  const auto ranked = rank(twice(), {suspect("near", near), suspect("twice", twice())});
+  REQUIRE(ranked.size() == 2);
+  CHECK(ranked[0].name == "twice");
+  CHECK(ranked[0].fits);
+  CHECK(ranked[0].explained == 1.0);
+  CHECK_FALSE(ranked[1].fits);
+  CHECK(ranked[1].to_suspect < 0.01 * ranked[1].to_right);
+  CHECK(verdict_of(ranked) == "twice");
+  CHECK(verdict_of(rank(twice(), {suspect("near", near)})) == "none fits");
+  CHECK(verdict_of({}).empty());
+}
+
+TEST_CASE("suspects: what it says beside the point counts as well") {
+  // The subject is wrong in one row. A suspect that is right there, and wrong elsewhere, is not it.
+  const auto one_row = made([](std::int64_t i) { return (i < kWidth ? 2 : 1) * right_at(i); });
+  const auto ranked = rank(one_row, {suspect("all rows", twice()), suspect("first row", one_row)});
+  CHECK(ranked[0].name == "first row");
+  CHECK(ranked[0].in_question <= kWidth);
+  CHECK_FALSE(ranked[1].fits);
+  // Not even where that makes little of the distance.
+  const auto most_rows = made([](std::int64_t i) { return (i < 32 ? 2 : 1) * right_at(i); });
+  const auto and_more = made([](std::int64_t i) { return (i < 32 ? 2 : 1.0001) * right_at(i); });
+  CHECK(verdict_of(rank(most_rows, {suspect("and more", and_more)})) == "none fits");
+}
+
+TEST_CASE("suspects: two that give the same are named together, the more usual first") {
+  const auto ranked =
+      rank(twice(), {suspect("other", plus_one()), suspect("usual", twice()), suspect("rare", twice())});
+  CHECK(verdict_of(ranked) == "usual or rare");
+  CHECK(ranked[1].tied);
+  CHECK_FALSE(ranked[2].tied);
+  CHECK_FALSE(ranked[2].fits);
+}
+
+TEST_CASE("suspects: a known mistake comes before numbers fitted to the output") {
+  Suspect fitted = suspect("fitted", twice());
+  fitted.fitted = true;
+  CHECK(verdict_of(rank(twice(), {fitted, suspect("known", twice())})) == "known");
+  CHECK(verdict_of(rank(twice(), {fitted})) == "none fits; its shape: fitted");
+}
+
+TEST_CASE("suspects: NaN fits NaN alone, and another shape is not tried") {
+  auto broken = twice();
+  broken[3] = std::numeric_limits<double>::quiet_NaN();
+  CHECK(verdict_of(rank(broken, {suspect("twice", twice())})) == "none fits");
+  CHECK(verdict_of(rank(broken, {suspect("broken", broken)})) == "broken");
+  Suspect other{"other", "", [] {
+                  Replay replay;
+                  replay.expected = Tensor(DType::f64, Shape{kRows, kWidth + 1});
+                  return std::optional<Replay>(std::move(replay));
+                }};
+  CHECK(rank(twice(), {other}).empty());
+  CHECK(rank(twice(), {{"absent", "", [] { return std::optional<Replay>(); }}}).empty());
+}
+
+TEST_CASE("suspects of any op: factors and constants by line") {
+  CHECK(rank_general(made([](std::int64_t i) { return 1.25 * right_at(i); }))[0].name ==
+        "constant factor 1.25");
+  const auto by_row =
+      made([](std::int64_t i) { return right_at(i) * (1 + 0.1 * static_cast<double>(i / kWidth)); });
+  CHECK(rank_general(by_row)[0].name == "each row times a factor of its own");
+  const auto by_channel =
+      made([](std::int64_t i) { return right_at(i) * (1 + 0.1 * static_cast<double>(i % kWidth)); });
+  CHECK(rank_general(by_channel)[0].name == "each channel times a factor of its own");
+  const auto shifted =
+      made([](std::int64_t i) { return right_at(i) + 0.1 * static_cast<double>(i % kWidth); });
+  CHECK(rank_general(shifted)[0].name == "each channel off by a constant of its own");
+  for (const auto& values : {by_row, by_channel, shifted}) CHECK(rank_general(values)[0].fitted);
+  const auto noise =
+      made([](std::int64_t i) { return right_at(i) + 0.1 * std::sin(static_cast<double>(i * i)); });
+  CHECK_FALSE(rank_general(noise)[0].fits);
+}
+
+TEST_CASE("headline: names what fits, and says so when nothing does") {
+  Judgement judgement;
+  const OpSite site{Probe::k_rope, 2};
+  judgement.ops = {explained(site, rank(twice(), {suspect("rotary pairs interleaved", twice())}))};
+  CHECK_THAT(headline(judgement),
+             Contains("first wrong op: model.layers.2.self_attn.k_rope, local error 3.0e-02"));
+  CHECK_THAT(headline(judgement), Contains("; matches *rotary pairs interleaved* to "));
+  judgement.ops = {explained(site, rank(plus_one(), {suspect("rotary pairs interleaved", twice())}))};
+  judgement.ops[0].pattern = "every head";
+  CHECK_THAT(headline(judgement), Contains("; no known mistake fits (every head)"));
+  judgement.ops = {explained(site, rank(twice(), {suspect("a", twice()), suspect("b", twice())}))};
+  CHECK_THAT(headline(judgement), Contains("matches *a* or *b* to "));
+  judgement.ops[0].suspects_tried = false;
+  judgement.ops[0].suspects.clear();
+  CHECK_THAT(headline(judgement), !Contains("mistake") && !Contains("matches"));
+}
+
+TEST_CASE("suspects of wrong ops: one entry where the same fits in all layers, and each finding once") {
+  const auto fits = rank(twice(), {suspect("kv heads tiled", twice())});
+  const auto none = rank(plus_one(), {suspect("kv heads tiled", twice())});
+  Judgement judgement;
+  for (int layer = 0; layer < 3; ++layer) judgement.ops.push_back(explained({Probe::scores, layer}, fits));
+  judgement.ops.push_back(explained({Probe::context, 1}, none));
+  judgement.ops.back().pattern = "every head";
+  judgement.ops.push_back(explained({Probe::context, 2}, {}));
+  judgement.ops.back().suspects_tried = false;
+  std::set<std::string> shown;
+  const Evidence table = suspects_of_wrong_ops(judgement, &shown);
+  REQUIRE(table.rows.size() == 2);
+  CHECK(table.rows[0][0] == "model.layers.0.self_attn.scores and in 2 other layers");
+  CHECK(table.rows[0][1] == "kv heads tiled");
+  CHECK(table.rows[0][2] == "fits");
+  CHECK(table.rows[1][0] == "model.layers.1.self_attn.context; 1 more wrong, not tried");
+  CHECK(table.rows[1][1] == "none fits of 1 known");
+  CHECK(table.rows[1][6] == "every head");
+  CHECK(suspects_of_wrong_ops(judgement, &shown).rows.empty());
+}
+
+TEST_CASE("error pattern: where an op is wrong, and which input tells") {
+  Trace trace;
+  trace.steps.resize(1);
+  auto& tensors = trace.steps[0].tensors;
+  const OpSite act{Probe::act, 0}, gate{Probe::gate_proj, 0}, query{Probe::q_proj, 0};
+  const auto gates = made([](std::int64_t i) { return static_cast<double>(i % kWidth); });
+  tensors[gate] = f32(gates);
+  tensors[act] = f32(made([&](std::int64_t i) { return right_at(i) + (i % kWidth >= 6 ? 1 : 0); }));
+  tensors[query] = f32(made([&](std::int64_t i) { return right_at(i) + (i == 19 ? 1 : 0); }));
+  const TraceStepView step(trace, 0);
+  const Replay right = with_bound(made(right_at));
+  const auto pattern = [&](OpSite site) {
+    return error_pattern(site, step, right, beyond_gate(*step.find(site), right, kBound, OpClass::linear, 0),
+                         4);
+  };
+  CHECK(pattern(act) ==
+        "10 of 40 elements are wrong: every position, channels 6–7 of 0–7; 100 % of them are too large in "
+        "size; wrong "
+        "exactly where mlp.gate_proj is 6 and more (right up to 5)");
+  CHECK_THAT(pattern(query),
+             Contains("1 of 40 elements are wrong: position 2 alone of 0–4, head 0 alone of 0–1, "
+                      "channel 3 alone of 0–3"));
+  tensors[query] = f32(made(right_at));
+  CHECK(error_pattern(query, TraceStepView(trace, 0), right, std::vector<bool>(40, false), 4).empty());
+}
+
+TEST_CASE("error split: what an op did itself, and what it was handed") {
+  const auto run = [](double embedding_off, double norm_off) {
+    Trace trace;
+    trace.steps.resize(1);
+    trace.steps[0].tensors[{Probe::embed_tokens, -1}] =
+        f32(made([=](std::int64_t i) { return right_at(i) * (1 + embedding_off); }));
+    trace.steps[0].tensors[{Probe::norm, -1}] =
+        f32(made([=](std::int64_t i) { return 2 * right_at(i) * (1 + embedding_off) * (1 + norm_off); }));
+    return trace;
+  };
+  const Evidence split = error_split(run(0.01, 0.001), run(0, 0), Doubling());
+  REQUIRE(split.rows.size() == 2);
+  CHECK(split.rows[1][0] == "model.norm");
+  CHECK(split.rows[1][2] == "1.0e-03");
+  CHECK(split.rows[1][3] == "1.0e-02");
+  CHECK(split.rows[1][4] == "1.1e-02");
+}
+
+TEST_CASE("explainer: a right run is not asked, and a wrong op without known mistakes is none") {
+  Trace trace;
+  trace.steps.resize(1);
+  trace.steps[0].tensors[{Probe::embed_tokens, -1}] = f32(made(right_at));
+  trace.steps[0].tensors[{Probe::norm, -1}] = f32(plus_one());
+  const Tolerances tolerances =
+      Tolerances::load(std::string(PLUMBLINE_SOURCE_DIR) + "/fixtures/tolerances.yaml");
+  Judgement judgement;
+  judgement.ops = {explained({Probe::norm, -1}, {})};
+  judgement.ops[0].suspects_tried = false;
+  judgement.ops[0].verdict = Verdict::passed;
+  const Doubling replayer;
+  Explainer(replayer, tolerances).explain(trace, judgement);
+  CHECK_FALSE(judgement.ops[0].suspects_tried);
+  judgement.ops[0].verdict = Verdict::failed;
+  Explainer(replayer, tolerances).explain(trace, judgement);
+  CHECK(judgement.ops[0].suspects_tried);
+  CHECK_THAT(verdict_of(judgement.ops[0].suspects), Catch::StartsWith("none fits"));
+  CHECK_THAT(judgement.ops[0].pattern, Contains("elements are wrong"));
+}
