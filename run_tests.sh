@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # Sets the machine up, builds everything, and runs all tests: units, checks of the sources, the five phases.
 # The last line counts tests and phase suites: "N passed, N failed", with ", N skipped" where there are any.
+# --trial: puts the harness on trial instead (planted mistakes, clean runs, detection floors), and writes
+# reports/trial.md; what follows goes to plumbline-trial (--help lists it).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/tools/setup.sh"
 
-if (($# > 0)); then
-  [[ $# == 1 && ($1 == --help || $1 == -h) ]] || refuse "unknown option '$1' (run_tests.sh takes none)"
-  sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+if (($# == 1)) && [[ $1 == --help || $1 == -h ]]; then
+  sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
   exit 0
+fi
+if (($# > 0)); then
+  [[ $1 == --trial ]] || refuse "unknown option '$1' (run_tests.sh knows --trial and --help)"
+  set_up
+  build plumbline-trial || exit 2
+  exec "$build_dir/plumbline-trial" --report-dir "$root/reports" "${@:2}"
 fi
 
 passed=0 failed=0 skipped=0

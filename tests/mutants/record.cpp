@@ -1,0 +1,66 @@
+// What a step shows at its probes: rows and keys of the text, none of its padding.
+#include <algorithm>
+
+#include "tests/mutants/forward.h"
+
+namespace plumbline::mutants {
+
+void Forward::emit(Probe probe, int layer, Tensor tensor) {
+  const bool added = trace_.steps.back().tensors.emplace(OpSite{probe, layer}, std::move(tensor)).second;
+  require(added, "mutants: a probe was recorded twice in one step: " + site_name({probe, layer}));
+}
+
+// [tokens, columns]
+void Forward::emit(Probe probe, int layer, const Rows& rows) {
+  emit_heads(probe, layer, rows, 0);
+}
+
+// [tokens, heads, columns / heads]
+void Forward::emit_heads(Probe probe, int layer, const Rows& rows, int heads) {
+  const std::int64_t tokens = rows.rows - new_pads_;
+  const Shape shape = heads == 0 ? Shape{tokens, rows.columns} : Shape{tokens, heads, rows.columns / heads};
+  const std::span<const float> values(rows.row(new_pads_), static_cast<std::size_t>(shape.elements()));
+  emit(probe, layer, Tensor::from(DType::f32, shape, values));
+}
+
+// [heads, tokens, keys]
+void Forward::emit_squares(Probe probe, int layer, const std::vector<Rows>& squares) {
+  const int pads = slots_[static_cast<std::size_t>(slot_)].pads;
+  const int tokens = rows_ - new_pads_, keys = squares[0].columns - pads;
+  Tensor tensor(DType::f32, {static_cast<std::int64_t>(squares.size()), tokens, keys});
+  auto to = tensor.values<float>().begin();
+  for (const Rows& square : squares) {
+    for (int t = 0; t < tokens; ++t) to = std::copy_n(square.row(new_pads_ + t) + pads, keys, to);
+  }
+  emit(probe, layer, std::move(tensor));
+}
+
+void Forward::emit_mask(Probe probe, const Mask& mask) {
+  const int pads = slots_[static_cast<std::size_t>(slot_)].pads;
+  const int tokens = rows_ - new_pads_, keys = mask.keys - pads;
+  Tensor tensor(DType::boolean, {tokens, keys});
+  const auto to = tensor.values<std::uint8_t>();
+  for (int t = 0; t < tokens; ++t) {
+    for (int c = 0; c < keys; ++c) {
+      to[static_cast<std::size_t>(t * keys + c)] = mask.at(new_pads_ + t, pads + c) ? 1 : 0;
+    }
+  }
+  emit(probe, -1, std::move(tensor));
+}
+
+// [keys, kv_heads, head_dim] as attention reads them, first token first.
+void Forward::emit_cache(int layer) {
+  const int pads = slots_[static_cast<std::size_t>(slot_)].pads, row = arch_.key_value_dim();
+  const std::vector<Place> all = places(layer, slot_, pads, past_ + rows_ - pads);
+  const Shape shape{static_cast<std::int64_t>(all.size()), arch_.kv_heads, arch_.head_dim};
+  Tensor keys(DType::f32, shape), values(DType::f32, shape);
+  auto to_key = keys.values<float>().begin(), to_value = values.values<float>().begin();
+  for (const Place& place : all) {
+    to_key = std::copy_n(place.key, row, to_key);
+    to_value = std::copy_n(place.value, row, to_value);
+  }
+  emit(Probe::past_key, layer, std::move(keys));
+  emit(Probe::past_value, layer, std::move(values));
+}
+
+}  // namespace plumbline::mutants

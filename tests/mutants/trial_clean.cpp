@@ -1,0 +1,241 @@
+// Runs of correct engines, in which nothing may be called wrong.
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "impl/cpu/engine.h"
+#include "tests/mutants/trial.h"
+
+namespace plumbline::mutants {
+namespace {
+
+// What one seed fixes: a checkpoint, prompts, and how they are cut.
+struct Setting {
+  unsigned seed = 0;
+  std::string shape;
+  Checkpoint checkpoint;
+  std::vector<TokenId> tokens;                  // of the single sequence
+  std::vector<std::int64_t> split;              // of `tokens`, into forward calls
+  std::vector<std::vector<TokenId>> sequences;  // of the batch
+};
+
+struct NamedShape {
+  std::string name;
+  Architecture architecture;
+};
+
+std::vector<NamedShape> make_shapes() {
+  std::vector<NamedShape> shapes;
+  const auto add = [&](std::string name) -> Architecture& {
+    shapes.push_back({std::move(name), {}});
+    return shapes.back().architecture;
+  };
+  const auto heads = [](Architecture& a, int hidden, int query, int kv, int dim) {
+    a.hidden = hidden;
+    a.heads = query;
+    a.kv_heads = kv;
+    a.head_dim = dim;
+  };
+  add("small");
+  heads(add("odd sizes"), 27, 4, 2, 10);
+  shapes.back().architecture.intermediate = 45;
+  heads(add("4 heads for each kv head"), 64, 8, 2, 8);
+  heads(add("one kv head"), 30, 6, 1, 4);
+  heads(add("a kv head for each head"), 33, 3, 3, 12);
+  add("all layers slide").window = 5;
+  Architecture& mixed = add("some layers slide");
+  mixed.layers = 3;
+  mixed.window = 3;
+  mixed.full_layers = 2;
+  Architecture& yarn = add("yarn");
+  yarn.head_dim = 16;
+  yarn.yarn = Yarn{4, 1024};
+  Architecture& tied = add("tied, theta 1e6");
+  tied.tied = true;
+  tied.theta = 1e6;
+  heads(add("wide"), 256, 4, 2, 64);
+  shapes.back().architecture.intermediate = 1001;
+  shapes.back().architecture.layers = 1;
+  heads(add("0.5B widths"), 896, 14, 2, 64);
+  shapes.back().architecture.intermediate = 4864;
+  shapes.back().architecture.layers = 1;
+  return shapes;
+}
+
+std::vector<std::int64_t> random_split(int tokens, std::mt19937& random) {
+  std::vector<std::int64_t> split;
+  while (tokens > 0) {
+    const int part = 1 + static_cast<int>(random() % static_cast<unsigned>(tokens));
+    split.push_back(part);
+    tokens -= part;
+  }
+  return split;
+}
+
+Setting make_setting(unsigned seed) {
+  static const std::vector<NamedShape> shapes = make_shapes();
+  std::mt19937 random(seed * 7919u + 13u);
+  const NamedShape& shape = shapes[seed % shapes.size()];
+  const bool outliers = seed / shapes.size() % 2 == 1;
+  Setting setting;
+  setting.seed = seed;
+  setting.shape = shape.name + (outliers ? ", outliers" : "");
+  setting.checkpoint =
+      random_checkpoint(shape.architecture, outliers ? Weights::outlier : Weights::ordinary, seed);
+  const int length = seed % 23 == 5 ? 150 : 1 + static_cast<int>(random() % 24);
+  setting.tokens = some_tokens(length, shape.architecture.vocab, seed);
+  setting.split = random_split(length, random);
+  for (unsigned i = 0; i < 3; ++i) {
+    const int count = 1 + static_cast<int>(random() % 12);
+    setting.sequences.push_back(some_tokens(count, shape.architecture.vocab, seed * 31u + i));
+  }
+  return setting;
+}
+
+std::vector<Action> in_chunks(const Setting& setting) {
+  std::vector<Action> actions;
+  auto next = setting.tokens.begin();
+  for (const std::int64_t length : setting.split) {
+    actions.push_back(prompt({next, next + length}));
+    next += length;
+  }
+  return actions;
+}
+
+Action as_batch(const Setting& setting) {
+  Action action;
+  for (int slot = 0; slot < static_cast<int>(setting.sequences.size()); ++slot) {
+    action.chunks.push_back({slot, slot, setting.sequences[static_cast<std::size_t>(slot)]});
+  }
+  return action;
+}
+
+Trace third(const Setting& setting, const std::vector<Action>& actions, int slots) {
+  constexpr SumOrder kOrders[] = {SumOrder::sequential, SumOrder::backwards, SumOrder::four_lanes};
+  return Forward(setting.checkpoint, slots, 16, Mistake::none, kOrders[setting.seed / 3 % 3]).run(actions);
+}
+
+std::vector<std::int64_t> counted(std::int64_t first, std::size_t count) {
+  std::vector<std::int64_t> positions(count);
+  std::iota(positions.begin(), positions.end(), first);
+  return positions;
+}
+
+// All sequences in one forward call, then one more token for each.
+Trace native_batch(Engine& engine, const Setting& setting, CacheKind kind) {
+  const std::size_t count = setting.sequences.size();
+  const auto cache = engine.make_cache({kind, static_cast<std::int64_t>(count), 32, DType::f32});
+  TraceRecorder recorder(engine);
+  for (int call = 0; call < 2; ++call) {
+    std::vector<std::vector<std::int64_t>> positions;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t length = setting.sequences[i].size();
+      positions.push_back(call == 0 ? counted(0, length) : counted(static_cast<std::int64_t>(length), 1));
+    }
+    std::vector<SequenceStep> steps;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::span<const TokenId> all(setting.sequences[i]);
+      steps.push_back(
+          {static_cast<SequenceId>(i), call == 0 ? all : all.first(1), positions[i], LogitsWanted::all});
+    }
+    recorder.begin(steps);
+    engine.forward(steps, *cache, recorder);
+  }
+  return recorder.take();
+}
+
+Trace native_chunks(Engine& engine, const Setting& setting, CacheKind kind) {
+  const auto length = static_cast<std::int64_t>(setting.tokens.size());
+  const auto cache = engine.make_cache({kind, 1, length + 3, DType::f32});
+  return record_steps(engine, *cache, setting.tokens, setting.split);
+}
+
+class CleanTrial {
+ public:
+  CleanTrial(const Tolerances& tolerances, int runs) : tolerances_(tolerances), wanted_(runs) {}
+
+  bool done() const { return runs_ >= wanted_; }
+  void run(unsigned seed) {
+    const Setting setting = make_setting(seed);
+    const Stage stage(setting.checkpoint);
+    run_third(setting, stage);
+    for (const std::string& isa : native::available_isas()) {
+      for (const int threads : {1, 2}) run_native(setting, stage, isa, threads);
+    }
+  }
+  CleanRuns results() const {
+    CleanRuns all;
+    for (const auto& [name, result] : results_) all.subjects.push_back(result);
+    for (const auto& [op, share] : shares_) all.ops.push_back(share);
+    return all;
+  }
+
+ private:
+  void run_third(const Setting& setting, const Stage& stage) {
+    std::vector<Action> decode{prompt(setting.tokens)};
+    for (unsigned i = 0; i < 2; ++i) decode.push_back(prompt(some_tokens(1, 60, setting.seed + i)));
+    count("third forward: whole prompt, then decoded", setting, stage, third(setting, decode, 1));
+    count("third forward: in chunks", setting, stage, third(setting, in_chunks(setting), 1));
+    count("third forward: padded batch", setting, stage, third(setting, {as_batch(setting)}, 3));
+  }
+
+  void run_native(const Setting& setting, const Stage& stage, const std::string& isa, int threads) {
+    const auto engine = native::make_cpu_engine(stage.directory(), {threads, isa, DType::f32});
+    const unsigned turn = setting.seed + static_cast<unsigned>(threads);
+    const CacheKind kind = turn % 2 == 0 ? CacheKind::fixed : CacheKind::concat;
+    const std::string cache = kind == CacheKind::fixed ? "fixed" : "concat";
+    const std::string name = fmt::format("native {}, {} thread{}", isa, threads, threads == 1 ? "" : "s");
+    const bool batch = turn / 2 % 3 == 0;
+    const Trace trace = batch ? native_batch(*engine, setting, kind) : native_chunks(*engine, setting, kind);
+    count(fmt::format("{}: {} cache, {}", name, cache, batch ? "ragged batch" : "in chunks"), setting, stage,
+          trace);
+  }
+
+  void count(const std::string& subject, const Setting& setting, const Stage& stage, const Trace& trace) {
+    if (done()) return;
+    CleanResult& result = results_[subject];
+    result.subject = subject;
+    ++result.runs;
+    ++runs_;
+    const Judgement judgement = judge(trace, stage.replayer(), tolerances_);
+    result.ops += static_cast<std::int64_t>(judgement.ops.size());
+    for (const OpResult& op : judgement.ops) {
+      OpShare& worst = shares_[op.judged_as];
+      worst.op = op_class_name(op.judged_as);
+      ++worst.checks;
+      if (op.share > worst.share) {
+        worst.share = op.share;
+        worst.at = fmt::format("{} (seed {}: {})", site_name(op.site), setting.seed, setting.shape);
+      }
+      if (op.share <= result.largest_share) continue;
+      result.largest_share = op.share;
+      result.largest_at = fmt::format("{} (seed {}: {})", site_name(op.site), setting.seed, setting.shape);
+    }
+    const std::vector<const OpResult*> wrong = judgement.wrong();
+    if (wrong.empty()) return;
+    ++result.false_alarms;
+    if (!result.first_alarm.empty()) return;
+    result.first_alarm = fmt::format("seed {}, {}: {}: {} {}, share of gate {:.3g}", setting.seed,
+                                     setting.shape, site_name(wrong[0]->site),
+                                     verdict_name(wrong[0]->verdict), wrong[0]->reason, wrong[0]->share);
+  }
+
+  const Tolerances& tolerances_;
+  const int wanted_;
+  int runs_ = 0;
+  std::map<std::string, CleanResult> results_;
+  std::map<OpClass, OpShare> shares_;
+};
+
+}  // namespace
+
+CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed) {
+  CleanTrial trial(tolerances, runs);
+  while (!trial.done()) trial.run(seed++);
+  return trial.results();
+}
+
+}  // namespace plumbline::mutants

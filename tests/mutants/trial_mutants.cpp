@@ -1,0 +1,166 @@
+// Each mutant: is it killed, and is the right op blamed?
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "harness/suspects.h"
+#include "reference/replay.h"
+#include "tests/mutants/trial.h"
+
+namespace plumbline::mutants {
+namespace {
+
+constexpr unsigned kFirstSeed = 20;  // of the cases' weights
+
+Trace run(const Case& one, const Checkpoint& checkpoint, Mistake planted) {
+  return Forward(checkpoint, one.slots, one.capacity, planted).run(one.actions);
+}
+
+bool same(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && a.bytes().size() == b.bytes().size() &&
+         std::memcmp(a.bytes().data(), b.bytes().data(), a.bytes().size()) == 0;
+}
+
+bool same(const Trace& a, const Trace& b) {
+  if (a.steps.size() != b.steps.size()) return false;
+  for (std::size_t i = 0; i < a.steps.size(); ++i) {
+    const auto& left = a.steps[i].tensors;
+    const auto& right = b.steps[i].tensors;
+    if (left.size() != right.size()) return false;
+    const bool equal = std::equal(left.begin(), left.end(), right.begin(), [](const auto& x, const auto& y) {
+      return x.first == y.first && same(x.second, y.second);
+    });
+    if (!equal) return false;
+  }
+  return true;
+}
+
+// A case ready to be run with any mistake.
+struct Setting {
+  const Case& one;
+  Checkpoint checkpoint;
+  Stage stage;
+  Trace clean;
+  Setting(const Case& what, unsigned seed)
+      : one(what),
+        checkpoint(random_checkpoint(what.architecture, what.weights, seed, what.dtype)),
+        stage(checkpoint),
+        clean(run(what, checkpoint, Mistake::none)) {}
+};
+
+std::string full_name(const OpResult& op) {
+  return fmt::format("seq.{}/step.{}/{}", op.sequence, op.step, site_name(op.site));
+}
+
+std::size_t step_of(const Trace& trace, const OpResult& op) {
+  const auto found = std::find_if(trace.steps.begin(), trace.steps.end(), [&](const TraceStep& step) {
+    return step.sequence == op.sequence && step.step == op.step;
+  });
+  return static_cast<std::size_t>(found - trace.steps.begin());
+}
+
+// What the explanation of the first wrong op names.
+void explain(const OpResult& first, const Trace& trace, const Setting& setting, const Tolerances& tolerances,
+             MutantResult& result) {
+  const TraceStepView step(trace, step_of(trace, first));
+  const std::vector<SuspectFit> ranked =
+      suspects_of(first.site, step, setting.stage.replayer(), tolerances, DType::f32, DeviceKind::cpu,
+                  tolerances.gate("forbidden_weight"));
+  result.suspects = verdict_of(ranked);
+  const std::string& expected = result.mutation->suspect;
+  result.suspect_first = std::any_of(ranked.begin(), ranked.end(), [&](const SuspectFit& fit) {
+    const bool leads = &fit == &ranked[0] || fit.tied;
+    return leads && fit.fits && fit.name == expected;
+  });
+}
+
+bool holds(const std::vector<Probe>& probes, Probe probe) {
+  return std::find(probes.begin(), probes.end(), probe) != probes.end();
+}
+
+MutantResult try_one(const Mutation& mutation, const Setting& setting, const Tolerances& tolerances) {
+  MutantResult result;
+  result.mutation = &mutation;
+  const Trace trace = run(setting.one, setting.checkpoint, mutation.mistake);
+  result.changed = !same(trace, setting.clean);
+  const Judgement judgement = judge(trace, setting.stage.replayer(), tolerances);
+  const std::vector<const OpResult*> wrong = judgement.wrong();
+  result.killed = !wrong.empty();
+  if (wrong.empty()) return result;
+  const OpResult& first = *wrong.front();
+  result.first_wrong = full_name(first);
+  std::set<Probe> kinds;
+  for (const OpResult* op : wrong) kinds.insert(op->site.probe);
+  result.blamed_right = first.site.probe == mutation.blamed;
+  for (const Probe kind : kinds) {
+    result.wrong_ops += (result.wrong_ops.empty() ? "" : ", ") + std::string(probe_spec(kind).name);
+    const bool foretold =
+        kind == mutation.blamed || holds(mutation.also, kind) || holds(mutation.perhaps, kind);
+    result.blamed_right = result.blamed_right && (foretold || mutation.spreads);
+  }
+  for (const Probe kind : mutation.also) result.blamed_right = result.blamed_right && kinds.contains(kind);
+  explain(first, trace, setting, tolerances, result);
+  return result;
+}
+
+// What `one` seed more says.
+void add(const MutantResult& one, MutantResult& sum) {
+  const bool worse = (sum.killed && !one.killed) || (sum.blamed_right && !one.blamed_right);
+  if (sum.mutation == nullptr) sum = one;
+  if (worse) {
+    sum.first_wrong = one.first_wrong;
+    sum.wrong_ops = one.wrong_ops;
+    sum.suspects = one.suspects;
+  }
+  sum.changed = sum.changed && one.changed;
+  sum.killed = sum.killed && one.killed;
+  sum.blamed_right = sum.blamed_right && one.blamed_right;
+  sum.suspect_first = sum.suspect_first && one.suspect_first;
+}
+
+bool asked_for(const Mutation& mutation, const std::vector<std::string>& only) {
+  return only.empty() || std::find(only.begin(), only.end(), mutation.name) != only.end();
+}
+
+}  // namespace
+
+Stage::Stage(const Checkpoint& checkpoint) {
+  write_checkpoint(checkpoint, directory_.path());
+  replayer_ = reference::make_replayer(directory_.path(), DType::f32);
+}
+
+std::vector<MutantResult> try_mutants(const Tolerances& tolerances, const std::vector<std::string>& only,
+                                      int seeds) {
+  std::vector<const Mutation*> chosen;
+  for (const Mutation& mutation : all_mutations()) {
+    if (asked_for(mutation, only)) chosen.push_back(&mutation);
+  }
+  if (chosen.empty()) throw Error("no mutant has such a name", "--mutant", "reports/trial.md lists them");
+  std::vector<MutantResult> results(chosen.size());
+  for (unsigned seed = kFirstSeed; seed < kFirstSeed + static_cast<unsigned>(seeds); ++seed) {
+    std::map<std::string, std::unique_ptr<Setting>> settings;
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      std::unique_ptr<Setting>& setting = settings[chosen[i]->case_name];
+      if (setting == nullptr) setting = std::make_unique<Setting>(case_named(chosen[i]->case_name), seed);
+      add(try_one(*chosen[i], *setting, tolerances), results[i]);
+    }
+  }
+  return results;
+}
+
+Complaints try_equivalents() {
+  Complaints complaints;
+  for (const Equivalent& one : all_equivalents()) {
+    const Case& what = case_named(one.case_name);
+    const Checkpoint checkpoint = random_checkpoint(what.architecture, what.weights, kFirstSeed, what.dtype);
+    if (!same(run(what, checkpoint, one.mistake), run(what, checkpoint, Mistake::none))) {
+      complaints.push_back(fmt::format("'{}' is called equivalent, and changes what is recorded", one.name));
+    }
+  }
+  return complaints;
+}
+
+}  // namespace plumbline::mutants
