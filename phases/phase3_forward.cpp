@@ -186,7 +186,7 @@ TEST_CASE("3.6 generation quality: greedy text is the golden text", "[3.6]") {
 TEST_CASE("3.6 generation quality: teacher-forced logits along the golden text", "[3.6]") {
   AccumulatedErrors accumulated;
   std::vector<Prompt> prompts = all_prompts();
-  if (options().quick) prompts.resize(std::min<std::size_t>(prompts.size(), 3));
+  if (options().quick) prompts.resize(std::min<std::size_t>(prompts.size(), 2));
   for (const Prompt& prompt : prompts) {
     if (prompt.golden == nullptr) {
       record_skip("continuation of " + prompt.name, "no golden continuation for these weights");

@@ -32,7 +32,7 @@ struct LogitRow {
 };
 
 // The reference's last row of logits for some prompts, as they are and flattened (a real model's are peaked).
-std::vector<LogitRow> logit_rows() {
+std::vector<LogitRow> make_logit_rows() {
   std::vector<LogitRow> rows;
   std::set<std::string> seen;  // where the goldens are few, one prompt may be nearest to two of these
   std::vector<Prompt> prompts{prompt_like("prose", 37)};
@@ -51,6 +51,12 @@ std::vector<LogitRow> logit_rows() {
     row.name += " flattened";
     rows.push_back(std::move(row));
   }
+  return rows;
+}
+
+// Made once for all cases.
+const std::vector<LogitRow>& logit_rows() {
+  static const std::vector<LogitRow> rows = make_logit_rows();
   return rows;
 }
 
