@@ -15,16 +15,6 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kSlopeOutputs = 256;  // below, the slope's own scatter is too large
 
-Place place_of(const Shape& shape, std::int64_t logical_index) {
-  Place place;
-  place.index.assign(static_cast<std::size_t>(shape.rank()), 0);
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    place.index[static_cast<std::size_t>(axis)] = logical_index % shape[axis];
-    logical_index /= shape[axis];
-  }
-  return place;
-}
-
 bool discrete(OpClass op) {
   return op == OpClass::token_ids || op == OpClass::positions || op == OpClass::mask || op == OpClass::draw;
 }
@@ -235,6 +225,16 @@ class Comparison {
 };
 
 }  // namespace
+
+Place place_of(const Shape& shape, std::int64_t logical_index) {
+  Place place;
+  place.index.assign(static_cast<std::size_t>(shape.rank()), 0);
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    place.index[static_cast<std::size_t>(axis)] = logical_index % shape[axis];
+    logical_index /= shape[axis];
+  }
+  return place;
+}
 
 std::string Place::to_string() const {
   return fmt::format("[{}]", fmt::join(index, ", "));

@@ -23,6 +23,8 @@ struct Place {
   std::vector<std::int64_t> index;
   std::string to_string() const;  // "[3, 0, 17]"
 };
+// Where the element with this row-major index lies.
+Place place_of(const Shape& shape, std::int64_t logical_index);
 
 struct OpResult {
   OpSite site;

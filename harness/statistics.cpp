@@ -38,16 +38,6 @@ double beta_fraction(double a, double b, double x) {
   return value;
 }
 
-Place place_of(const Shape& shape, std::int64_t logical_index) {
-  Place place;
-  place.index.assign(static_cast<std::size_t>(shape.rank()), 0);
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    place.index[static_cast<std::size_t>(axis)] = logical_index % shape[axis];
-    logical_index /= shape[axis];
-  }
-  return place;
-}
-
 constexpr std::int64_t kBlock = 2048;  // elements at a time: large tensors are not copied whole
 
 // Calls visit(logical index, actual, expected) for every place that counts.
