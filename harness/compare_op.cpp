@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "harness/gate.h"
 #include "harness/judge.h"
 
 namespace plumbline {
@@ -87,23 +88,6 @@ class Values {
   std::array<double, kBlock> buffer_;
 };
 
-// Largest |expected| of the row (last axis) that each element lies in, at least 1: ceilings are for values of
-// that scale.
-std::vector<double> row_scales(const TensorView& expected, std::int64_t row_length) {
-  std::vector<double> scales(static_cast<std::size_t>(expected.elements() / row_length), 1.0);
-  Values values(expected);
-  for (std::int64_t begin = 0; begin < expected.elements(); begin += kBlock) {
-    const std::int64_t count = std::min(kBlock, expected.elements() - begin);
-    const std::span<const double> block = values.read(begin, count);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const double magnitude = std::fabs(block[static_cast<std::size_t>(i)]);
-      double& scale = scales[static_cast<std::size_t>((begin + i) / row_length)];
-      if (std::isfinite(magnitude)) scale = std::max(scale, magnitude);
-    }
-  }
-  return scales;
-}
-
 // z = |sum e y| / sqrt(sum (B y)^2): the error as a common factor of the output.
 struct Slope {
   double numerator = 0, denominator = 0;
@@ -134,10 +118,9 @@ class Comparison {
         result_(result),
         shape_(replay.expected.shape()),
         bad_(shape_, op),
-        row_length_(shape_.rank() > 0 ? shape_[shape_.rank() - 1] : 1),
-        row_elements_(shape_.rank() > 0 ? shape_.elements() / shape_[0] : 1) {
-    if (tolerance.ceiling) scales_ = row_scales(replay.expected.view(), row_length_);
-  }
+        gates_(replay.expected.view(), bounded_ ? replay.bound.values<double>() : std::span<const double>{},
+               tolerance, actual.dtype),
+        row_elements_(shape_.rank() > 0 ? shape_.elements() / shape_[0] : 1) {}
 
   void run() {
     Values actual(actual_), expected(replay_.expected.view());
@@ -174,18 +157,14 @@ class Comparison {
          fmt::format("weight {:.2e} at {}, which the mask forbids", y, place_of(shape_, index).to_string()));
   }
 
-  double gate(std::int64_t index, double y64, double bound) const {
-    if (!bounded_) return 0;
-    const double rounding = actual_.dtype == DType::f32 ? 0.0 : half_spacing(y64, actual_.dtype);
-    const double gate = rounding + tolerance_.lambda * bound;
-    if (!tolerance_.ceiling) return gate;
-    return std::min(gate, *tolerance_.ceiling * scales_[static_cast<std::size_t>(index / row_length_)]);
-  }
-
   void element(std::int64_t index, double y, double y64, double bound) {
     if (bounded_ && tolerance_.largest_slope && is_distinct(index)) slope_.add(y, y64, bound);
     if (y == y64) {  // also the same infinity
-      keep_worst(result_, shape_, index, 0.0, bounded_ ? tolerance_.lambda * bound : 0.0);
+      keep_worst(result_, shape_, index, 0.0, gates_.at(index, y64));
+      return;
+    }
+    if (is_alternative(index, y)) {
+      ++result_.tie_flips;
       return;
     }
     if (!std::isfinite(y) || !std::isfinite(y64)) {
@@ -194,13 +173,18 @@ class Comparison {
       fail(result_, fmt::format("{} at {} where {} is right", y, place_of(shape_, index).to_string(), y64));
       return;
     }
-    const double error = std::fabs(y - y64), allowed = gate(index, y64, bound);
+    const double error = std::fabs(y - y64), allowed = gates_.at(index, y64);
     keep_worst(result_, shape_, index, error, allowed);
     const bool ok = std::isfinite(allowed) && error <= allowed;
     if (!ok) {
       bad_.mark(index);
       fail(result_, bounded_ ? "beyond its bound" : "not exact");
     }
+  }
+
+  bool is_alternative(std::int64_t index, double y) const {
+    return !replay_.alternative.empty() &&
+           replay_.alternative.values<double>()[static_cast<std::size_t>(index)] == y;
   }
 
   bool is_distinct(std::int64_t index) const {
@@ -217,8 +201,8 @@ class Comparison {
   OpResult& result_;
   const Shape shape_;
   BadRows bad_;
-  const std::int64_t row_length_, row_elements_;
-  std::vector<double> scales_;
+  const Gates gates_;
+  const std::int64_t row_elements_;
   Slope slope_;
   double first_expected_ = 0;
   bool constant_ = true;
@@ -284,6 +268,12 @@ OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolera
   if (!discrete(op) && !replay.trivial && actual.elements() > 1 && comparison.constant()) {
     result.verdict = Verdict::mistrusted;
     result.reason = "the right output is constant: agreement proves nothing";
+    return result;
+  }
+  if (result.tie_flips > 0) {
+    result.verdict = Verdict::skipped;
+    result.reason =
+        fmt::format("tie-flip: {} places within rounding of the edge fell the other way", result.tie_flips);
     return result;
   }
   result.verdict = Verdict::passed;

@@ -115,8 +115,11 @@ void add_rows(const Group& group, Evidence& table) {
   };
   if (ranked.empty()) return add({"none is known for this op", "", "", "", "", group.ops.front()->pattern});
   const SuspectFit& best = ranked.front();
+  const auto computed =
+      std::count_if(ranked.begin(), ranked.end(), [](const SuspectFit& fit) { return fit.trouble.empty(); });
   if (!best.fits || best.fitted) {
-    add({fmt::format("none fits of {} known", ranked.size()), "", "", "", "", group.ops.front()->pattern});
+    add({computed > 0 ? fmt::format("none fits of {} known", computed) : "none could be computed", "", "", "",
+         "", group.ops.front()->pattern});
   }
   std::size_t shown = 0;
   for (const SuspectFit& fit : ranked) {
@@ -125,6 +128,9 @@ void add_rows(const Group& group, Evidence& table) {
     if (shown++ == kShown) break;
     add({fit.name, standing(fit), distance(fit.to_suspect), distance(fit.to_right),
          fmt::format("{:.1f} % of {}", 100 * fit.explained, fit.in_question), fit.meaning});
+  }
+  for (const SuspectFit& fit : ranked) {
+    if (!fit.trouble.empty()) add({fit.name, fit.trouble, "", "", "", fit.meaning});
   }
 }
 
@@ -157,12 +163,16 @@ void Explainer::explain(const Trace& subject, Judgement& judgement) {
   const auto ask = [&](OpResult& op, const std::set<std::string>& names) {
     const RecordedStep& step = steps.at(step_of.at({op.sequence, op.step}));
     const std::unique_ptr<RowWindow> window = window_of(op, step);
-    op.suspects =
-        suspects_of(op.site, window ? static_cast<const RecordedStep&>(*window) : step, replayer_,
-                    tolerances_, subject.metadata.storage, subject.metadata.device, forbidden, names);
     op.suspects_tried = true;
-    if (verdict_of(op.suspects).starts_with("none fits"))
-      op.pattern = where_wrong(op, step, subject, forbidden);
+    try {
+      op.suspects =
+          suspects_of(op.site, window ? static_cast<const RecordedStep&>(*window) : step, replayer_,
+                      tolerances_, subject.metadata.storage, subject.metadata.device, forbidden, names);
+      if (verdict_of(op.suspects).starts_with("none fits"))
+        op.pattern = where_wrong(op, step, subject, forbidden);
+    } catch (const std::exception& trouble) {  // for want of memory, say: the report goes on without
+      if (op.suspects.empty()) op.suspects = {not_computed("all suspects", "", trouble)};
+    }
     return !op.suspects.empty() && op.suspects.front().fits && !op.suspects.front().fitted;
   };
   for (OpResult& op : judgement.ops) {

@@ -43,6 +43,7 @@ struct OpResult {
   Place worst;
   double slope = 0;  // z; 0 where the op has no such gate
   ErrorStats local;
+  std::int64_t tie_flips = 0;  // places that hold the replay's alternative: then never passed, but skipped
   std::optional<ErrorStats> accumulated;      // against truth's own run
   std::optional<std::int64_t> first_bad_row;  // along the token axis (the key axis of a cache)
   std::int64_t bad_rows = 0;

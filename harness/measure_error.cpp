@@ -1,155 +1,31 @@
 // measure_error: at the speed of memory for contiguous f32 and f64, on all cores for large tensors.
 //
 // The order of all sums is fixed: four lanes side by side in each segment, the segments' lanes added in
-// order. So a figure depends neither on threads nor on the instruction set.
+// order. So a figure depends neither on threads nor on the instruction set. Of two f32 tensors the largest
+// errors are first sought in f32, at half the price, and taken in f64 where they may lie.
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
-#include <numeric>
 #include <span>
 #include <vector>
 
+#include "harness/error_lanes.h"
 #include "harness/metrics.h"
 #include "harness/parallel.h"
-
-// One function for each instruction set, chosen when the program starts. -ffp-contract=off keeps their
-// results the same.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define PLUMBLINE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define PLUMBLINE_CLONES
-#endif
 
 namespace plumbline {
 namespace {
 
-constexpr int kLanes = 4;
+using namespace lanes;
+
 constexpr std::int64_t kBlock = 2048;       // elements at a time: what is in work stays in the cache
 constexpr std::int64_t kSegment = 1 << 18;  // elements that one thread measures at a stretch
 constexpr std::int64_t kWorthThreads = 1 << 20;
 
-using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
-using Flags = std::int64_t __attribute__((vector_size(kLanes * sizeof(double))));
-using Narrow = float __attribute__((vector_size(kLanes * sizeof(float))));
-
-// One over the spacing of a dtype at y, made from y's exponent: of y's bits those of the exponent, at least
-// `least` (below the smallest normal value the spacing stays), taken from `reciprocal`.
-struct Spacing {
-  explicit Spacing(DType dtype) {
-    const double at_one = 2 * half_spacing(1.0, dtype);
-    least = std::bit_cast<std::int64_t>(2 * half_spacing(0, dtype) / at_one);
-    reciprocal = std::bit_cast<std::int64_t>(1.0) + std::bit_cast<std::int64_t>(1 / at_one);
-  }
-  std::int64_t least, reciprocal;
+// The largest rounded differences whose blocks were looked at in f64.
+struct SeenClosely {
+  float error = 0, relative = 0;
 };
-constexpr std::int64_t kExponent = 0x7ff0000000000000;
-constexpr std::int64_t kMagnitude = 0x7fffffffffffffff;
-
-// What is added up over elements that are finite on both sides.
-struct Sums {
-  Lanes abs{}, squares{}, expected{}, actual{}, product{}, largest{}, largest_expected{}, ulp{};
-  Flags different{};  // counts
-};
-
-void raise(Lanes& to, const Lanes& value) {
-  to = value > to ? value : to;
-}
-
-void merge(Sums& into, const Sums& more) {
-  into.abs += more.abs;
-  into.squares += more.squares;
-  into.expected += more.expected;
-  into.actual += more.actual;
-  into.product += more.product;
-  raise(into.largest, more.largest);
-  raise(into.largest_expected, more.largest_expected);
-  raise(into.ulp, more.ulp);
-  into.different += more.different;
-}
-
-[[gnu::always_inline]] inline void add_lanes(const Lanes& x, const Lanes& y, const Spacing& spacing,
-                                             Sums& sums) {
-  const Lanes difference = x - y;
-  const Lanes error = (Lanes)((Flags)difference & kMagnitude);
-  const Lanes size = (Lanes)((Flags)y & kMagnitude);
-  const Flags exponent = (Flags)y & kExponent;
-  const Flags kept = exponent > spacing.least ? exponent : Flags{} + spacing.least;
-  const Lanes in_ulp = error * (Lanes)(spacing.reciprocal - kept);
-  sums.abs += error;
-  sums.squares += error * error;
-  sums.expected += y * y;
-  sums.actual += x * x;
-  sums.product += x * y;
-  sums.largest = error > sums.largest ? error : sums.largest;
-  sums.largest_expected = size > sums.largest_expected ? size : sums.largest_expected;
-  sums.ulp = in_ulp > sums.ulp ? in_ulp : sums.ulp;
-  sums.different -= x != y;
-}
-
-[[gnu::always_inline]] inline void load(Lanes& to, const float* from) {
-  Narrow values;
-  __builtin_memcpy(&values, from, sizeof values);
-  to = __builtin_convertvector(values, Lanes);
-}
-[[gnu::always_inline]] inline void load(Lanes& to, const double* from) {
-  __builtin_memcpy(&to, from, sizeof to);
-}
-
-// A tail shorter than the lanes is filled up with equal numbers, 0 and 0, that change nothing.
-template <typename X, typename Y>
-[[gnu::always_inline]] inline void add_block(const X* x, const Y* y, std::size_t count,
-                                             const Spacing& spacing, Sums& result) {
-  Sums sums = result;  // its own copy, which nothing else can point to: it stays in registers
-  Lanes left, right;
-  std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    load(left, x + i);
-    load(right, y + i);
-    add_lanes(left, right, spacing, sums);
-  }
-  if (i < count) {
-    std::array<double, kLanes> last_x{}, last_y{};
-    std::copy(x + i, x + count, last_x.begin());
-    std::copy(y + i, y + count, last_y.begin());
-    load(left, last_x.data());
-    load(right, last_y.data());
-    add_lanes(left, right, spacing, sums);
-  }
-  result = sums;
-}
-
-PLUMBLINE_CLONES void add_f32_f32(const float* x, const float* y, std::size_t count, const Spacing& spacing,
-                                  Sums& sums) {
-  add_block(x, y, count, spacing, sums);
-}
-PLUMBLINE_CLONES void add_f32_f64(const float* x, const double* y, std::size_t count, const Spacing& spacing,
-                                  Sums& sums) {
-  add_block(x, y, count, spacing, sums);
-}
-PLUMBLINE_CLONES void add_f64_f64(const double* x, const double* y, std::size_t count, const Spacing& spacing,
-                                  Sums& sums) {
-  add_block(x, y, count, spacing, sums);
-}
-
-bool all_finite(const Sums& sums) {
-  const Lanes all = sums.expected + sums.actual;
-  double sum = 0;
-  for (int lane = 0; lane < kLanes; ++lane) sum += all[lane];
-  return std::isfinite(sum);
-}
-
-double most(const Lanes& lanes) {
-  double largest = lanes[0];
-  for (int lane = 1; lane < kLanes; ++lane) largest = std::max(largest, lanes[lane]);
-  return largest;
-}
-
-double total(const Lanes& lanes) {
-  double sum = 0;
-  for (int lane = 0; lane < kLanes; ++lane) sum += lanes[lane];
-  return sum;
-}
 
 // A stretch of elements, measured.
 struct Segment {
@@ -157,6 +33,7 @@ struct Segment {
   std::int64_t different_not_finite = 0;
   std::int64_t worst = -1;
   double max_abs = -1;
+  SeenClosely seen;
   Sums sums;
 };
 
@@ -188,7 +65,8 @@ class Measurement {
     Sums sums;
     const bool narrow_x = actual_.dtype == DType::f32, narrow_y = expected_.dtype == DType::f32;
     if (narrow_x && narrow_y) {
-      add_f32_f32(actual_.as<float>() + at, expected_.as<float>() + at, count, spacing_, sums);
+      if (!add_narrow(actual_.as<float>() + at, expected_.as<float>() + at, count, segment.seen, sums))
+        return false;
     } else if (narrow_x) {
       add_f32_f64(actual_.as<float>() + at, expected_.as<double>() + at, count, spacing_, sums);
     } else if (!narrow_y) {
@@ -199,6 +77,25 @@ class Measurement {
     if (!all_finite(sums)) return false;
     segment.compared += static_cast<std::int64_t>(count);
     keep(segment, sums, [&] { return find(at, count, most(sums.largest)); });
+    return true;
+  }
+
+  bool add_narrow(const float* x, const float* y, std::size_t count, SeenClosely& seen, Sums& sums) const {
+    Extremes found;
+    add_f32_f32(x, y, count, found, sums);
+    if (!all_finite(sums)) return false;
+    sums.largest_expected[0] = static_cast<double>(most(found.expected));
+    for (int lane = 0; lane < 2 * kLanes; ++lane) sums.different[lane % kLanes] += found.different[lane];
+    const float error = most(found.error), relative = most(found.relative);
+    const bool exact = most(found.rounded) < error || error == 0, exact_ulp = relative < 1;
+    if (exact) sums.largest[0] = static_cast<double>(error);
+    if (exact_ulp) sums.ulp[0] = static_cast<double>(relative) * 0x1p22;
+    // Rounded ones that are equal may differ in truth.
+    if ((!exact && error >= seen.error) || (!exact_ulp && relative >= seen.relative)) {
+      raise_f32_f32(x, y, count, spacing_, sums);
+      if (!exact) seen.error = std::max(seen.error, error);
+      if (!exact_ulp) seen.relative = std::max(seen.relative, relative);
+    }
     return true;
   }
 

@@ -45,6 +45,9 @@ struct Replay {
   // Boolean, same shape as `expected`; empty where every place counts. False marks places that the
   // reference's own mask forbids: a weight there must be 0, a score there may be anything.
   Tensor allowed;
+  // f64, same shape; empty where there is none. Another value that is right at a place, NaN where there is
+  // none: a choice whose edge lies within rounding may fall either way. Taking it is a tie-flip.
+  Tensor alternative;
   // First axis: false for rows whose inputs repeat an earlier row's bit for bit (their rounding errors repeat
   // too, and would add up in a whole-tensor statistic). Empty: all distinct.
   std::vector<bool> distinct_row;

@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "harness/gate.h"
+
 namespace plumbline {
 namespace {
 
@@ -61,17 +63,6 @@ void for_each_pair(const TensorView& actual, const TensorView& expected, const T
 
 TensorView view_of(const Tensor& tensor) {
   return tensor.empty() ? TensorView{} : tensor.view();
-}
-
-// The largest |expected| of each row (last axis), at least 1: what a ceiling is multiplied by.
-std::vector<double> row_scales(const TensorView& expected) {
-  const std::int64_t length = expected.shape.rank() > 0 ? expected.shape[expected.shape.rank() - 1] : 1;
-  std::vector<double> scales(static_cast<std::size_t>(expected.elements() / length), 1.0);
-  for_each_pair(expected, expected, {}, [&](std::int64_t index, double, double y) {
-    double& scale = scales[static_cast<std::size_t>(index / length)];
-    if (std::isfinite(y)) scale = std::max(scale, std::fabs(y));
-  });
-  return scales;
 }
 
 }  // namespace
@@ -169,22 +160,14 @@ std::vector<WorstPoint> worst_points(const TensorView& actual, const Replay& rep
                                      const Tolerance& tolerance, int count) {
   const TensorView expected = replay.expected.view();
   const bool bounded = tolerance.rule == Rule::bound && !replay.bound.empty();
-  const std::vector<double> scales = tolerance.ceiling ? row_scales(expected) : std::vector<double>{};
-  const std::int64_t length = expected.shape.rank() > 0 ? expected.shape[expected.shape.rank() - 1] : 1;
+  const Gates gates(expected, bounded ? replay.bound.values<double>() : std::span<const double>{}, tolerance,
+                    actual.dtype);
   const auto worse = [](const WorstPoint& a, const WorstPoint& b) { return a.share > b.share; };
   std::vector<WorstPoint> worst;
   for_each_pair(actual, expected, view_of(replay.allowed), [&](std::int64_t index, double x, double y) {
     WorstPoint point{{}, y, x, error_of(x, y), 0, 0};
     if (point.error == 0) return;
-    if (bounded) {
-      const double rounding = actual.dtype == DType::f32 ? 0.0 : half_spacing(y, actual.dtype);
-      point.gate =
-          rounding + tolerance.lambda * replay.bound.values<double>()[static_cast<std::size_t>(index)];
-      if (tolerance.ceiling) {
-        point.gate =
-            std::min(point.gate, *tolerance.ceiling * scales[static_cast<std::size_t>(index / length)]);
-      }
-    }
+    point.gate = gates.at(index, y);
     point.share = point.gate > 0 ? point.error / point.gate : kInfinity;
     if (static_cast<int>(worst.size()) == count && !worse(point, worst.back())) return;
     point.place = place_of(expected.shape, index);

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "harness/error_pattern.h"
+#include "harness/gate.h"
 
 namespace plumbline {
 namespace {
@@ -13,33 +15,16 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kTie = 1.5;     // distances this near to each other tell nothing apart
 constexpr double kNearer = 0.5;  // of the distance to the right answer, at most
 
-// The gates around an answer, as compare_op has them.
-class Gates {
+// An answer and the gates around it.
+class Answer {
  public:
-  Gates(const Replay& answer, const Tensor& bound, const Tolerance& tolerance, DType dtype)
-      : dtype_(dtype), values_(answer.expected), ceiling_(tolerance.ceiling) {
-    if (!bound.empty()) bound_ = bound.values<double>();
-    lambda_ = tolerance.rule == Rule::exact ? 1.0 : tolerance.lambda;
-    exact_ = bound.empty();
-    const Shape& shape = values_.shape();
-    row_ = shape.rank() > 0 ? shape[shape.rank() - 1] : 1;
-    if (!ceiling_ || row_ == 0) return;
-    scales_.assign(static_cast<std::size_t>(shape.elements() / row_), 1.0);
-    for (std::int64_t i = 0; i < shape.elements(); ++i) {
-      const double magnitude = std::fabs(element_as_f64(values_.view(), i));
-      double& scale = scales_[static_cast<std::size_t>(i / row_)];
-      if (std::isfinite(magnitude)) scale = std::max(scale, magnitude);
-    }
-  }
+  // An empty bound: every gate is 0.
+  Answer(const Replay& replay, const Tensor& bound, const Tolerance& tolerance, DType stored)
+      : values_(replay.expected),
+        gates_(values_.view(), bound.empty() ? std::span<const double>{} : bound.values<double>(), tolerance,
+               stored) {}
   double value(std::int64_t i) const { return element_as_f64(values_.view(), i); }
-  double gate(std::int64_t i) const {
-    if (exact_) return 0;
-    const bool half = dtype_ == DType::bf16 || dtype_ == DType::f16;
-    const double rounding = half ? half_spacing(value(i), dtype_) : 0.0;
-    const double gate = rounding + lambda_ * bound_[static_cast<std::size_t>(i)];
-    if (!ceiling_) return gate;
-    return std::min(gate, *ceiling_ * scales_[static_cast<std::size_t>(i / row_)]);
-  }
+  double gate(std::int64_t i) const { return gates_.at(i, value(i)); }
   // Whether y is where this answer would have it.
   bool hold(std::int64_t i, double y) const { return within(i, y, gate(i)); }
   bool within(std::int64_t i, double y, double gate) const {
@@ -50,14 +35,8 @@ class Gates {
   }
 
  private:
-  DType dtype_;
   const Tensor& values_;
-  std::optional<double> ceiling_;
-  std::span<const double> bound_;
-  double lambda_ = 1;
-  bool exact_ = false;
-  std::int64_t row_ = 1;
-  std::vector<double> scales_;
+  const Gates gates_;
 };
 
 bool forbidden(const Tensor& allowed, std::int64_t i) {
@@ -86,19 +65,19 @@ struct Question {
 };
 
 // Of an output that has not even the right shape: every element is in question.
-void measure_other_shape(const Question& question, const Replay& suspect, const Gates& gates,
+void measure_other_shape(const Question& question, const Replay& suspect, const Answer& answer,
                          SuspectFit& fit) {
   Distance to_suspect;
   std::int64_t explained = 0;
   for (std::int64_t i = 0; i < suspect.expected.elements(); ++i) {
     const double y = element_as_f64(question.actual, i);
-    to_suspect.add(y, gates.value(i));
-    explained += gates.hold(i, y) ? 1 : 0;
+    to_suspect.add(y, answer.value(i));
+    explained += answer.hold(i, y) ? 1 : 0;
   }
   fit.in_question = suspect.expected.elements();
   fit.explained =
       static_cast<double>(explained) / static_cast<double>(std::max<std::int64_t>(fit.in_question, 1));
-  fit.to_suspect = to_suspect.rms();
+  fit.to_suspect = fit.overall = to_suspect.rms();
   fit.to_right = kInfinity;
   fit.fits = fit.in_question > 0 && fit.explained >= kExplainedShare;
 }
@@ -111,11 +90,12 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
   const Tensor& usual = exact ? no_bound : right.bound;
   const bool own = !suspect.bound.empty() && suspect.bound.shape() == suspect.expected.shape();
   const DType dtype = question.actual.dtype;
-  const Gates there(suspect, own ? suspect.bound : (same_shape ? usual : no_bound), question.tolerance,
-                    dtype);
+  const Answer there(suspect, own ? suspect.bound : (same_shape ? usual : no_bound), question.tolerance,
+                     dtype);
   if (!same_shape) return measure_other_shape(question, suspect, there, fit);
-  const Gates here(right, usual, question.tolerance, dtype);
-  Distance to_suspect, to_right;
+  const Answer here(right, usual, question.tolerance, dtype);
+  Distance to_suspect, to_right;  // of all, and of the elements in question
+  Distance asked_suspect, asked_right;
   std::int64_t explained = 0, wrong = 0;
   for (std::int64_t i = 0; i < question.actual.elements(); ++i) {
     const bool masked = forbidden(right.allowed, i);
@@ -129,6 +109,8 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
     wrong += subject_off ? 1 : 0;
     if (!subject_off && !suspect_off) continue;
     ++fit.in_question;
+    asked_suspect.add(y, there.value(i));
+    asked_right.add(y, here.value(i));
     explained += there.hold(i, y) ? 1 : 0;
   }
   // Where every element keeps its bound and the error follows the output, all of them are in question.
@@ -136,8 +118,10 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
   if (by_slope) fit.in_question = explained = to_right.count;
   if (fit.in_question > 0)
     fit.explained = static_cast<double>(explained) / static_cast<double>(fit.in_question);
-  fit.to_suspect = to_suspect.rms();
-  fit.to_right = to_right.rms();
+  const bool all = by_slope || fit.in_question == 0;
+  fit.overall = to_suspect.rms();
+  fit.to_suspect = (all ? to_suspect : asked_suspect).rms();
+  fit.to_right = (all ? to_right : asked_right).rms();
   const bool nearer = fit.to_suspect <= kNearer * fit.to_right && fit.to_right > 0;
   fit.fits = nearer && fit.in_question > 0 && fit.explained >= kExplainedShare;
 }
@@ -154,10 +138,10 @@ void sort_best_first(std::vector<SuspectFit>& list) {
       std::any_of(list.begin(), list.end(), [](const SuspectFit& fit) { return fit.fits && !fit.fitted; });
   double best = kInfinity;
   for (const SuspectFit& fit : list) {
-    if (fit.fits && !(specific && fit.fitted)) best = std::min(best, fit.to_suspect);
+    if (fit.fits && !(specific && fit.fitted)) best = std::min(best, fit.overall);
   }
   const auto in_first_place = [=](const SuspectFit& fit) {
-    return fit.fits && fit.to_suspect <= kTie * best && !(specific && fit.fitted);
+    return fit.fits && fit.overall <= kTie * best && !(specific && fit.fitted);
   };
   const auto rank = [&](const SuspectFit& fit) { return in_first_place(fit) ? 0 : (fit.fits ? 1 : 2); };
   std::stable_sort(list.begin(), list.end(), [&](const SuspectFit& a, const SuspectFit& b) {
@@ -167,7 +151,28 @@ void sort_best_first(std::vector<SuspectFit>& list) {
   for (std::size_t i = 1; i < list.size(); ++i) list[i].tied = in_first_place(list[i]) && !list[i].fitted;
 }
 
+// A list that cannot be made stands in it as one suspect that says why.
+template <typename Make>
+void add_list(const char* name, Make make, std::vector<Suspect>& suspects) {
+  try {
+    for (Suspect& one : make()) suspects.push_back(std::move(one));
+  } catch (const Error&) {
+    throw;  // of an input that cannot be
+  } catch (const std::exception& trouble) {
+    const std::string what = trouble.what();
+    suspects.push_back({name, "", [what]() -> std::optional<Replay> { throw std::runtime_error(what); }});
+  }
+}
+
 }  // namespace
+
+SuspectFit not_computed(std::string name, std::string meaning, const std::exception& trouble) {
+  SuspectFit fit{std::move(name), std::move(meaning)};
+  const std::string what = trouble.what();
+  fit.trouble = "could not be computed: " + what.substr(0, what.find('\n'));
+  fit.to_suspect = fit.to_right = kInfinity;
+  return fit;
+}
 
 std::vector<Suspect> Replayer::suspects(OpSite, const RecordedStep&, DType) const {
   return {};
@@ -178,12 +183,16 @@ std::vector<SuspectFit> rank_suspects(const TensorView& actual, const Replay& ri
                                       OpClass op, double forbidden_weight) {
   std::vector<SuspectFit> list;
   for (const Suspect& suspect : suspects) {
-    const std::optional<Replay> answer = suspect.replay();
-    if (!answer || !(answer->expected.shape() == actual.shape)) continue;
-    SuspectFit fit{suspect.name, suspect.meaning};
-    fit.fitted = suspect.fitted;
-    measure({actual, right, tolerance, op, forbidden_weight}, *answer, fit);
-    list.push_back(std::move(fit));
+    try {
+      const std::optional<Replay> answer = suspect.replay();
+      if (!answer || !(answer->expected.shape() == actual.shape)) continue;
+      SuspectFit fit{suspect.name, suspect.meaning};
+      fit.fitted = suspect.fitted;
+      measure({actual, right, tolerance, op, forbidden_weight}, *answer, fit);
+      list.push_back(std::move(fit));
+    } catch (const std::exception& trouble) {
+      list.push_back(not_computed(suspect.name, suspect.meaning, trouble));
+    }
   }
   sort_best_first(list);
   return list;
@@ -200,10 +209,11 @@ std::vector<SuspectFit> suspects_of(OpSite site, const RecordedStep& step, const
     if (!right) return {};
     const OpClass op = replayer.judged_as(site, step);
     const Tolerance& tolerance = tolerances.op(op, storage, device);
-    std::vector<Suspect> suspects = replayer.suspects(site, step, storage);
-    for (Suspect& general : general_suspects(*actual, *right, tolerance, op)) {
-      suspects.push_back(std::move(general));
-    }
+    std::vector<Suspect> suspects;
+    add_list(
+        "suspects of this op", [&] { return replayer.suspects(site, step, storage); }, suspects);
+    add_list(
+        "suspects of any op", [&] { return general_suspects(*actual, *right, tolerance, op); }, suspects);
     if (!names.empty()) {
       std::erase_if(suspects, [&](const Suspect& suspect) { return !names.contains(suspect.name); });
     }
@@ -217,13 +227,13 @@ std::vector<bool> beyond_gate(const TensorView& actual, const Replay& right, con
                               OpClass op, double forbidden_weight) {
   if (!(actual.shape == right.expected.shape())) return {};
   static const Tensor no_bound;
-  const Gates gates(right, tolerance.rule == Rule::exact ? no_bound : right.bound, tolerance, actual.dtype);
+  const Answer answer(right, tolerance.rule == Rule::exact ? no_bound : right.bound, tolerance, actual.dtype);
   std::vector<bool> beyond;
   for (std::int64_t i = 0; i < actual.elements(); ++i) {
     const bool masked = forbidden(right.allowed, i);
-    const double gate = masked ? forbidden_weight : gates.gate(i);
+    const double gate = masked ? forbidden_weight : answer.gate(i);
     const bool open = masked && op == OpClass::scores;
-    beyond.push_back(!open && !gates.within(i, element_as_f64(actual, i), gate));
+    beyond.push_back(!open && !answer.within(i, element_as_f64(actual, i), gate));
   }
   return beyond;
 }

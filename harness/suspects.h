@@ -32,17 +32,22 @@ struct Suspect {
 struct SuspectFit {
   std::string name;
   std::string meaning;
-  double to_suspect = 0;  // RMS distance of the subject's output to the suspect's
-  double to_right = 0;    // to the right answer
   // The elements in question: those where the subject, or the suspect, is beyond the gate around the right
   // answer. Of them, the share where the subject lies within the gate around the suspect's output.
   std::int64_t in_question = 0;
   double explained = 0;
+  // Over them (over all where there is none): RMS distance of the subject's output to the suspect's, and to
+  // the right answer. Tiny weights at forbidden places would be lost among the rounding errors of the rest.
+  double to_suspect = 0;
+  double to_right = 0;
+  double overall = 0;  // the first of the two over all elements, the same for all suspects: by it they rank
   bool fits = false;
   bool fitted = false;
   // Fits as well as the one ranked first, which is more specific or more usual: here the two cannot be told
   // apart.
   bool tied = false;
+  // "could not be computed: …", where it threw; then it fits nothing, and ranks last.
+  std::string trouble = {};
 };
 
 // A suspect fits when it explains at least this share of the elements in question, and the subject is at
@@ -51,7 +56,7 @@ inline constexpr double kExplainedShare = 0.99;
 
 // Tries `suspects`, the more usual first, on a failed output; `right` is its replay. Gates are those of
 // compare_op; for exact ops a suspect's own bound is its gate. Best first: those that fit, then the rest by
-// their distance.
+// their distance. One that throws is told in its `trouble`, and stops none of the others.
 std::vector<SuspectFit> rank_suspects(const TensorView& actual, const Replay& right,
                                       const std::vector<Suspect>& suspects, const Tolerance& tolerance,
                                       OpClass op, double forbidden_weight);
@@ -62,6 +67,9 @@ std::vector<SuspectFit> rank_suspects(const TensorView& actual, const Replay& ri
 std::vector<SuspectFit> suspects_of(OpSite site, const RecordedStep& step, const Replayer& replayer,
                                     const Tolerances& tolerances, DType storage, DeviceKind device,
                                     double forbidden_weight = 0, const std::set<std::string>& names = {});
+
+// What is said of a suspect that threw.
+SuspectFit not_computed(std::string name, std::string meaning, const std::exception& trouble);
 
 // Mistakes that any op can have, made from its right answer. `actual` and `right` must outlive them.
 std::vector<Suspect> general_suspects(const TensorView& actual, const Replay& right,

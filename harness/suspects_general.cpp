@@ -153,6 +153,20 @@ Replay rows_from(const Right& right, Source source) {
   return made;
 }
 
+// How many of the last rows the subject has as copies of the one before them.
+std::int64_t copies_at_end(const Right& right) {
+  const std::int64_t rows = right.rows(), size = right.row_elements();
+  const auto same = [&](std::int64_t row) {
+    for (std::int64_t i = row * size; i < (row + 1) * size; ++i) {
+      if (!(element_as_f64(right.actual, i) == element_as_f64(right.actual, i - size))) return false;
+    }
+    return true;
+  };
+  std::int64_t count = 0;
+  while (count + 1 < rows && same(rows - 1 - count)) ++count;
+  return count;
+}
+
 // How many of the last lines along the first or the last axis the subject left at zero.
 std::int64_t zeros_at_end(const Right& right, bool rows) {
   const Shape& shape = right.replay.expected.shape();
@@ -161,7 +175,7 @@ std::int64_t zeros_at_end(const Right& right, bool rows) {
   std::vector<bool> holds(static_cast<std::size_t>(lines), false);
   for (std::int64_t i = 0; i < right.elements(); ++i) {
     const double y = element_as_f64(right.actual, i);
-    if (!(y == 0)) holds[static_cast<std::size_t>(rows ? i / size : i % lines)] = true;
+    if (!(y == 0) && !right.masked(i)) holds[static_cast<std::size_t>(rows ? i / size : i % lines)] = true;
   }
   const auto last = std::find(holds.rbegin(), holds.rend(), true);
   return last - holds.rbegin();
@@ -186,15 +200,18 @@ Suspect suspect(std::string name, std::string meaning, Make make, bool fitted = 
 
 void add_ends(const Right& right, std::vector<Suspect>& list) {
   const Shape& shape = right.replay.expected.shape();
-  if (!right.by_rows() || shape.rank() < 2) return;
+  const bool scores = right.op == OpClass::scores;  // whose last axis is the keys
+  if ((!right.by_rows() && !scores) || shape.rank() < 2) return;
   for (const bool rows : {true, false}) {
+    if (rows && scores) continue;
     const std::int64_t count = zeros_at_end(right, rows);
     const std::int64_t lines = rows ? shape[0] : shape[shape.rank() - 1];
     if (count == 0 || count == lines) continue;
-    list.push_back(suspect(fmt::format("last {} {} left at zero", count, rows ? "rows" : "outputs"),
-                           "a tile at the end is not computed: look at the loop's end for sizes that are no "
-                           "multiple of the tile",
-                           [=] { return zero_at_end(right, rows, count); }));
+    list.push_back(
+        suspect(fmt::format("last {} {} left at zero", count, rows ? "rows" : (scores ? "keys" : "outputs")),
+                "a tile at the end is not computed: look at the loop's end for sizes that are no "
+                "multiple of the tile",
+                [=] { return zero_at_end(right, rows, count); }));
   }
 }
 
@@ -206,6 +223,13 @@ void add_rows(const Right& right, std::vector<Suspect>& list) {
                          [=] { return rows_from(right, [](std::int64_t row) { return row + 1; }); }));
   list.push_back(suspect("first row in every place", "the row's index is not used, or was captured once",
                          [=] { return rows_from(right, [](std::int64_t) { return std::int64_t{0}; }); }));
+  const std::int64_t copies = copies_at_end(right), last = right.rows() - 1 - copies;
+  if (copies == 0 || last == 0) return;
+  list.push_back(
+      suspect(copies == 1 ? "last row repeats the one before"
+                          : fmt::format("last {} rows repeat the one before", copies),
+              "a tile of rows at the end is not computed, or its index is clamped: look at the loop's end",
+              [=] { return rows_from(right, [=](std::int64_t row) { return std::min(row, last); }); }));
 }
 
 }  // namespace

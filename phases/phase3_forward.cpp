@@ -15,6 +15,7 @@
 #include "phases/support/closely.h"
 #include "phases/support/golden_checks.h"
 #include "phases/support/integer_cases.h"
+#include "phases/support/long_prompt.h"
 #include "phases/support/sides.h"
 #include "phases/support/suite.h"
 
@@ -65,10 +66,25 @@ void record_prompts(const std::string& case_id) {
   accumulated.finish();
 }
 
-std::vector<TokenId> repeat_to(const std::vector<TokenId>& ids, std::size_t length) {
+// Several of the blocks that keys are summed in, and a last one that is not full; then as many as the model
+// has positions for.
+std::vector<std::size_t> long_lengths() {
+  constexpr std::size_t kLongest = 2048;
+  if (options().quick) return {40};
+  const auto positions = static_cast<std::size_t>(subject().config().max_position_embeddings);
+  const std::size_t longest = std::min(kLongest, positions);
+  if (longest <= kJudgedWhole) {
+    add_assumption(fmt::format("the checkpoint has {} positions: no prompt of {}", positions, kLongest));
+    return {256, 700};
+  }
+  return {256, 700, longest};
+}
+
+Prompt long_prompt(std::size_t length) {
+  const std::vector<TokenId> ids = all_prompts().back().ids;
   std::vector<TokenId> tokens;
   while (tokens.size() < length) tokens.push_back(ids[tokens.size() % ids.size()]);
-  return tokens;
+  return {fmt::format("{} tokens", length), "", std::move(tokens), nullptr};
 }
 
 }  // namespace
@@ -132,20 +148,26 @@ TEST_CASE("3.4 layer by layer: the residual stream after each layer against the 
 }
 
 TEST_CASE("3.5 long sequences and batches: a long prompt, op by op", "[3.5]") {
-  const std::vector<TokenId> ids = all_prompts().back().ids;
-  // Several of the blocks that keys are summed in, and a last one that is not full.
-  const std::vector<std::size_t> lengths =
-      options().quick ? std::vector<std::size_t>{40} : std::vector<std::size_t>{256, 700};
   AccumulatedErrors accumulated;
+  JudgedLengths lengths;
   std::vector<LogitsOfPrompt> logits;
-  for (const std::size_t length : lengths) {
-    Prompt prompt{fmt::format("{} tokens", length), "", repeat_to(ids, length), nullptr};
+  for (const std::size_t length : long_lengths()) {
+    const Prompt prompt = long_prompt(length);
+    if (length > kJudgedWhole) {
+      const JudgedPrompt run = judged_in_spans(prompt);
+      record_judgement(run.judgement, prompt.name);
+      if (!run.truth.steps.empty()) record_final_logits(run, accumulated);
+      lengths.add(run);
+      continue;
+    }
     const JudgedPrompt& run = judged(prompt);
     record_judgement(run.judgement, prompt.name);
     record_final_logits(run, accumulated);
+    lengths.add(run);
     logits.push_back(logits_of(run));
   }
   accumulated.finish();
+  add_evidence(lengths.table());
   add_evidence(error_by_prompt(logits));
   add_evidence(error_by_position(logits.back().actual, logits.back().expected));
 }

@@ -34,32 +34,79 @@ at::Tensor allowed_keys(const at::Tensor& allowed) {
   return allowed.sum(-1, /*keepdim=*/false, at::kDouble);
 }
 
-// R of sum_j p_j v_j over each query's allowed keys: [heads, queries, head_dim].
-at::Tensor context_wander(const at::Tensor& probs, const at::Tensor& v, const at::Tensor& allowed) {
+// Keys counted by some queries.
+struct Range {
+  std::int64_t begin = 0, n = 0;
+  bool plain = false;  // one range of neighbours, the same for every head
+};
+
+// counted: boolean [heads, queries, keys] -> one for each query
+std::vector<Range> ranges_of(const at::Tensor& counted) {
+  const at::Tensor any = counted.any(0);
+  const at::Tensor same = any.eq(counted.all(0)).all(-1);
+  const at::Tensor n = any.sum(-1), first = any.to(at::kByte).argmax(-1);
+  const at::Tensor after = counted.size(2) - any.flip(-1).to(at::kByte).argmax(-1);
+  std::vector<Range> ranges;
+  for (std::int64_t query = 0; query < counted.size(1); ++query) {
+    Range range{first[query].item<std::int64_t>(), n[query].item<std::int64_t>(), same[query].item<bool>()};
+    range.plain = range.plain && after[query].item<std::int64_t>() == range.begin + range.n;
+    ranges.push_back(range);
+  }
+  return ranges;
+}
+
+// R of sum_j p_j v_j, read at every `step` keys. p: [heads, queries, keys]; v: [heads, keys, head_dim] ->
+// [heads, queries, head_dim]
+at::Tensor wander(const at::Tensor& p, const at::Tensor& v, std::int64_t step) {
+  Extent extent(at::zeros({p.size(0), p.size(1), v.size(2)}, v.options()));
+  for (std::int64_t from = 0; from < v.size(1); from += step) {
+    const std::int64_t length = std::min(step, v.size(1) - from);
+    extent.add(at::matmul(p.narrow(2, from, length), v.narrow(1, from, length)));
+  }
+  return extent.width();
+}
+
+// The same of one query over the keys that count for each head, boolean [heads, keys]: heads may leak by
+// themselves, and to keys here and there. p: [heads, 1, keys]
+at::Tensor wander_by_heads(const at::Tensor& p, const at::Tensor& v, const at::Tensor& counted) {
+  std::vector<at::Tensor> heads;
+  for (std::int64_t head = 0; head < counted.size(0); ++head) {
+    const at::Tensor keys = counted[head].nonzero().flatten();
+    heads.push_back(wander(p.narrow(0, head, 1).index_select(2, keys),
+                           v.narrow(0, head, 1).index_select(1, keys), reading_step(keys.numel())));
+  }
+  return at::cat(heads);
+}
+
+// R over the keys that count, [heads, queries, keys], read at 16 equal steps of each query's own.
+at::Tensor context_wander(const at::Tensor& probs, const at::Tensor& v, const at::Tensor& counted) {
+  const std::vector<Range> ranges = ranges_of(counted);
+  const auto queries = static_cast<std::int64_t>(ranges.size());
+  const auto at = [&](std::int64_t query) -> const Range& { return ranges[static_cast<std::size_t>(query)]; };
   std::vector<at::Tensor> rows;
-  for (std::int64_t query = 0; query < probs.size(1); ++query) {
-    const at::Tensor keys = allowed[query].nonzero().flatten();
-    const std::int64_t n = keys.numel();
-    const std::int64_t begin = n > 0 ? keys[0].item<std::int64_t>() : 0;
-    TORCH_CHECK(n == 0 || keys[n - 1].item<std::int64_t>() == begin + n - 1,
-                "allowed keys are not one range");
-    const at::Tensor p = probs.narrow(1, query, 1);  // [heads, 1, keys]
-    Extent extent(at::zeros({probs.size(0), 1, v.size(2)}, v.options()));
-    for (std::int64_t from = 0; from < n; from += reading_step(n)) {
-      const std::int64_t length = std::min(reading_step(n), n - from);
-      extent.add(at::matmul(p.narrow(2, begin + from, length), v.narrow(1, begin + from, length)));
-    }
-    rows.push_back(extent.width());
+  for (std::int64_t query = 0; query < queries;) {
+    const auto& [begin, n, plain] = at(query);
+    const std::int64_t step = reading_step(n);
+    std::int64_t end = query + 1, longest = n;
+    // Of a causal mask 16 queries have the same step: at the keys that the others do not see p is 0.
+    while (plain && end < queries && at(end).plain && at(end).begin == begin &&
+           reading_step(at(end).n) == step)
+      longest = std::max(longest, at(end++).n);
+    const at::Tensor p = probs.narrow(1, query, end - query);
+    rows.push_back(plain ? wander(p.narrow(2, begin, longest), v.narrow(1, begin, longest), step)
+                         : wander_by_heads(p, v, counted.select(1, query)));
+    query = end;
   }
   return at::cat(rows, 1);
 }
 
-// u sqrt(n) (R + Q): [heads, queries, head_dim]. Q holds weights at forbidden places too, if there are any:
-// an engine that leaks sums them, and rounds as it does so.
+// u sqrt(n) (R + Q): [heads, queries, head_dim]. A key counts where it is allowed or has a weight all the
+// same: an engine that leaks sums it, and rounds as it does so.
 at::Tensor weighted_sum_bound(const at::Tensor& probs, const at::Tensor& v, const at::Tensor& allowed) {
-  const at::Tensor root_n = allowed_keys(allowed).sqrt().unsqueeze(-1);
+  const at::Tensor counted = at::logical_or(allowed, probs != 0);  // [heads, queries, keys]
+  const at::Tensor root_n = counted.sum(-1, /*keepdim=*/true, at::kDouble).sqrt();
   const at::Tensor root_squares = at::matmul(probs.square(), v.square()).sqrt();
-  return kUnitRoundoff * root_n * (context_wander(probs, v, allowed) + root_squares);
+  return kUnitRoundoff * root_n * (context_wander(probs, v, counted) + root_squares);
 }
 
 // [heads, queries, head_dim] -> [queries, heads * head_dim]

@@ -9,8 +9,14 @@
 namespace plumbline::reference {
 namespace {
 
-// Queries at a time: bounds the memory of [heads, queries, keys] intermediates.
-constexpr std::int64_t kQueryBlock = 256;
+// Elements of a [heads, queries, keys] intermediate: there are a dozen, each read and written many times, and
+// a few of them stay in the cache.
+constexpr std::int64_t kBlockElements = 1 << 16;
+
+// Queries at a time.
+std::int64_t query_block(std::int64_t heads, std::int64_t keys) {
+  return std::clamp<std::int64_t>(kBlockElements / std::max<std::int64_t>(heads * keys, 1), 16, 256);
+}
 
 struct Bounded {
   at::Tensor expected;
@@ -19,11 +25,11 @@ struct Bounded {
 
 // Runs op(first query, number of queries) over blocks of queries, and joins what it gives along `axis`.
 template <typename Op>
-Bounded by_queries(std::int64_t queries, std::int64_t axis, Op op) {
+Bounded by_queries(std::int64_t queries, std::int64_t block_size, std::int64_t axis, Op op) {
   std::vector<at::Tensor> expected;
   std::vector<at::Tensor> bound;
-  for (std::int64_t first = 0; first < queries; first += kQueryBlock) {
-    const Bounded block = op(first, std::min(kQueryBlock, queries - first));
+  for (std::int64_t first = 0; first < queries; first += block_size) {
+    const Bounded block = op(first, std::min(block_size, queries - first));
     expected.push_back(block.expected);
     bound.push_back(block.bound);
   }
@@ -59,10 +65,11 @@ Replay replay_scores(const ReplayModel& model, const Recorded& in, OpSite site) 
   const at::Tensor q = queries_of(in, site, rows);
   const at::Tensor k = cache_of(model, in, Probe::past_key, site);
   const double scale = model.sizes.attention_scale;
-  Replay replay = make_replay(by_queries(rows, 1, [&](std::int64_t first, std::int64_t count) {
-    const at::Tensor part = q.narrow(1, first, count);
-    return Bounded{ops::scores(part, k, scale), ops::scores_bound(part, k, scale)};
-  }));
+  Replay replay = make_replay(
+      by_queries(rows, query_block(q.size(0), k.size(1)), 1, [&](std::int64_t first, std::int64_t count) {
+        const at::Tensor part = q.narrow(1, first, count);
+        return Bounded{ops::scores(part, k, scale), ops::scores_bound(part, k, scale)};
+      }));
   replay.allowed = for_each_head(in.allowed(site.layer, rows), q.size(0));
   return replay;
 }
@@ -71,12 +78,13 @@ Replay replay_softmax(const ReplayModel&, const Recorded& in, OpSite site) {
   const std::int64_t rows = in.rows(site);
   const at::Tensor s = in.probe({Probe::scores, site.layer}, rows);
   const at::Tensor allowed = in.allowed(site.layer, rows);
-  Replay replay = make_replay(by_queries(rows, 1, [&](std::int64_t first, std::int64_t count) {
-    const at::Tensor part = s.narrow(1, first, count);
-    const at::Tensor mask = allowed.narrow(0, first, count);
-    const at::Tensor p = ops::softmax(part, mask);
-    return Bounded{p, ops::softmax_bound(part, p, mask)};
-  }));
+  Replay replay = make_replay(
+      by_queries(rows, query_block(s.size(0), s.size(2)), 1, [&](std::int64_t first, std::int64_t count) {
+        const at::Tensor part = s.narrow(1, first, count);
+        const at::Tensor mask = allowed.narrow(0, first, count);
+        const at::Tensor p = ops::softmax(part, mask);
+        return Bounded{p, ops::softmax_bound(part, p, mask)};
+      }));
   replay.allowed = for_each_head(allowed, s.size(0));
   replay.trivial = allowed.sum(-1).max().item<std::int64_t>() <= 1;
   return replay;
@@ -88,10 +96,11 @@ Replay replay_context(const ReplayModel& model, const Recorded& in, OpSite site)
   const at::Tensor p = in.probe({Probe::probs, site.layer}, rows);
   const at::Tensor v = cache_of(model, in, Probe::past_value, site);
   const at::Tensor allowed = in.allowed(site.layer, rows);
-  return make_replay(by_queries(rows, 0, [&](std::int64_t first, std::int64_t count) {
-    const at::Tensor part = p.narrow(1, first, count);
-    return Bounded{ops::context(part, v), ops::context_bound(part, v, allowed.narrow(0, first, count))};
-  }));
+  return make_replay(
+      by_queries(rows, query_block(p.size(0), p.size(2)), 0, [&](std::int64_t first, std::int64_t count) {
+        const at::Tensor part = p.narrow(1, first, count);
+        return Bounded{ops::context(part, v), ops::context_bound(part, v, allowed.narrow(0, first, count))};
+      }));
 }
 
 Replay replay_fused_attention(const ReplayModel& model, const Recorded& in, OpSite site) {
@@ -101,12 +110,19 @@ Replay replay_fused_attention(const ReplayModel& model, const Recorded& in, OpSi
   const at::Tensor v = cache_of(model, in, Probe::past_value, site);
   const at::Tensor allowed = in.allowed(site.layer, rows);
   const double scale = model.sizes.attention_scale;
-  return make_replay(by_queries(rows, 0, [&](std::int64_t first, std::int64_t count) {
-    const at::Tensor part = q.narrow(1, first, count);
-    const at::Tensor mask = allowed.narrow(0, first, count);
-    const at::Tensor p = ops::softmax(ops::scores(part, k, scale), mask);
-    return Bounded{ops::context(p, v), ops::fused_attention_bound(part, k, v, scale, mask)};
-  }));
+  return make_replay(
+      by_queries(rows, query_block(q.size(0), k.size(1)), 0, [&](std::int64_t first, std::int64_t count) {
+        // Only the keys that a query of the block may see: under a causal mask that is half of the work.
+        const at::Tensor block = allowed.narrow(0, first, count);
+        const at::Tensor seen = block.any(0).nonzero();
+        const std::int64_t begin = seen[0].item<std::int64_t>();
+        const std::int64_t keys = seen[seen.size(0) - 1].item<std::int64_t>() + 1 - begin;
+        const at::Tensor mask = block.narrow(1, begin, keys);
+        const at::Tensor part = q.narrow(1, first, count);
+        const at::Tensor key = k.narrow(1, begin, keys), value = v.narrow(1, begin, keys);
+        const at::Tensor p = ops::softmax(ops::scores(part, key, scale), mask);
+        return Bounded{ops::context(p, value), ops::fused_attention_bound(part, key, value, scale, mask)};
+      }));
 }
 
 }  // namespace plumbline::reference

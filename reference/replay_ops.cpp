@@ -90,18 +90,19 @@ Replay replay_inv_freq(const ReplayModel& model, const Recorded&, OpSite) {
   return replay;
 }
 
-// u f, f the attention factor, at the f32 angle. An engine whose frequencies are not known made them itself:
-// then 2u angle |slope| with lambda 10 comes on top, here times 10 / 2.5, because lambda is 2.5.
+// At the f32 angle. An engine whose frequencies are not known made them itself: then 2u angle |slope| with
+// lambda 10 comes on top, here times 10 / 2.5, because lambda is 2.5.
 Replay replay_cos_sin(const ReplayModel& model, const Recorded& in, OpSite site) {
   const std::int64_t rows = in.rows(site);
   const double factor = model.config.rope.attention_factor;
   const Frequencies frequencies = in.frequencies();
   const at::Tensor angles = f64_angles(in, frequencies, rows);
-  at::Tensor bound = at::full_like(angles, ops::kUnitRoundoff * factor);
+  const at::Tensor y = wave(site, angles);
+  at::Tensor bound = ops::cos_sin_bound(y, factor);
   if (!frequencies.recorded)
     bound = bound + 10.0 / 2.5 * 2.0 * ops::kUnitRoundoff * factor * angles.abs() * slope(site, angles);
   const at::Tensor positions = in.positions(rows);
-  Replay replay = bounded(wave(site, angles) * factor, bound, distinct_rows({positions}));
+  Replay replay = bounded(y * factor, bound, distinct_rows({positions}));
   replay.trivial = all_at_zero(positions);
   return replay;
 }

@@ -61,6 +61,13 @@ at::Tensor rotary_angles(const at::Tensor& positions, const at::Tensor& inv_freq
   return at::cat({angles, angles}, -1);
 }
 
+// u f (1 + |wave|): 1 for the wave itself; |wave|, where there is a factor other than 1, for the roundings of
+// the factor and of the product with it.
+at::Tensor cos_sin_bound(const at::Tensor& wave, double factor) {
+  const at::Tensor one = at::ones_like(wave);
+  return kUnitRoundoff * factor * (factor == 1.0 ? one : one + wave.abs());
+}
+
 at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   return x * cos.unsqueeze(1) + rotate_half(x) * sin.unsqueeze(1);
 }

@@ -15,7 +15,7 @@ struct Sized {
   std::int64_t tokens;
 };
 
-// 1, 7, 63, 65, 897 and 4,867 each as a depth, as a number of outputs and, up to 65, of rows: one more and
+// 1, 7, 63, 65, 897 and 4,867 each as a depth, as a number of outputs and, up to 897, of rows: one more and
 // one less than lanes of 16, tiles and blocks of 64, Qwen2.5-0.5B's 896, and a prime beside its 4,864.
 // hidden, intermediate, vocabulary, heads, of keys, head_dim, layers, tied, window
 constexpr Sized kQuick[] = {
@@ -28,6 +28,12 @@ constexpr Sized kMore[] = {
     {{63, 7, 4867, 7, 1, 10, 1, true, 0}, 7},
     {{897, 4867, 7, 7, 7, 2, 1, false, 0}, 1},
     {{4867, 65, 897, 1, 1, 64, 1, false, 0}, 63},
+};
+// Many rows, with the best instruction set and one cache alone: by scalar code they take many times as long
+// as all others.
+constexpr Sized kManyRows[] = {
+    {{4867, 7, 63, 1, 1, 10, 1, true, 0}, 897},
+    {{7, 4867, 65, 1, 1, 6, 1, false, 0}, 897},
 };
 
 void record_tally(const std::string& what, const std::string& subject_name, std::string_view op,
@@ -48,12 +54,12 @@ void merge(ExactTally& into, const ExactTally& from) {
   if (into.first.empty()) into.first = from.first;
 }
 
-void record_shape(const Sized& sized) {
+void record_shape(const Sized& sized, std::initializer_list<CacheKind> caches) {
   const IntegerModel model(sized.shape);
   const std::unique_ptr<Engine> engine = open_subject(model.directory());
   model.remove_files();
   IntegerRun all;
-  for (const CacheKind kind : {CacheKind::concat, CacheKind::fixed}) {
+  for (const CacheKind kind : caches) {
     const IntegerRun run = run_on_integers(*engine, model, kind, sized.tokens);
     for (const auto& [probe, tally] : run.tallies) merge(all.tallies[probe], tally);
     merge(all.cache_read_back, run.cache_read_back);
@@ -70,9 +76,16 @@ void record_shape(const Sized& sized) {
 }  // namespace
 
 void record_integer_shapes() {
-  for (const Sized& sized : kQuick) record_shape(sized);
+  const auto both = {CacheKind::concat, CacheKind::fixed};
+  for (const Sized& sized : kQuick) record_shape(sized, both);
   if (options().quick) return;
-  for (const Sized& sized : kMore) record_shape(sized);
+  for (const Sized& sized : kMore) record_shape(sized, both);
+  if (options().isa.empty()) {
+    for (const Sized& sized : kManyRows) record_shape(sized, {CacheKind::concat});
+  } else {
+    record_skip("897 rows of 4,867 features on whole numbers",
+                "only without --isa: it takes long by scalar code");
+  }
 }
 
 }  // namespace plumbline::phases

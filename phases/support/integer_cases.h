@@ -3,8 +3,9 @@
 
 namespace plumbline::phases {
 
-// Records one check for each shape and probe, each for both kinds of cache, under the current case: how many
-// elements differ from integer arithmetic. Fewer shapes in a quick run.
+// Records one check for each shape and probe, for both kinds of cache but where rows are many, under the
+// current case: how many elements differ from integer arithmetic. Fewer shapes in a quick run; those of many
+// rows are skipped where --isa names an instruction set.
 void record_integer_shapes();
 
 }  // namespace plumbline::phases

@@ -31,6 +31,8 @@ at::Tensor exact_inverse_frequencies(const ModelConfig& config);
 // The f32 product position * inv_freq, twice over: f32 [tokens, head_dim]. positions: [tokens], any number
 // type.
 at::Tensor rotary_angles(const at::Tensor& positions, const at::Tensor& inv_freq);
+// Of cos and sin at the f32 angle. wave: either, not yet multiplied by `factor`, YaRN's attention factor.
+at::Tensor cos_sin_bound(const at::Tensor& wave, double factor);
 // x: [tokens, heads, head_dim]; cos, sin: [tokens, head_dim]. Pairs i with i + head_dim / 2.
 at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 // cos and sin given. factor: YaRN's attention factor.
@@ -50,7 +52,7 @@ at::Tensor softmax(const at::Tensor& scores, const at::Tensor& allowed);
 at::Tensor softmax_bound(const at::Tensor& scores, const at::Tensor& probs, const at::Tensor& allowed);
 // probs: [heads, queries, keys]; v: [heads, keys, head_dim] -> [queries, heads * head_dim]
 at::Tensor context(const at::Tensor& probs, const at::Tensor& v);
-// Every query's allowed keys must be one unbroken range, as causal and sliding masks give.
+// Keys count that are allowed or have a weight other than 0.
 at::Tensor context_bound(const at::Tensor& probs, const at::Tensor& v, const at::Tensor& allowed);
 // Of the span from q_rope and the cache to the context.
 at::Tensor fused_attention_bound(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,

@@ -34,6 +34,8 @@ class Recorded {
   // Rows of this site that the subject recorded; all of the step's where it recorded none.
   std::int64_t rows(OpSite site) const;
   bool has(OpSite site) const { return step_.find(site) != nullptr; }
+  // As recorded, of whatever shape; null where it was not.
+  const TensorView* find(OpSite site) const { return step_.find(site); }
   std::int64_t past() const { return step_.past_length(); }
   std::int64_t tokens() const { return step_.tokens(); }
 

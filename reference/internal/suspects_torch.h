@@ -28,6 +28,9 @@ struct Scene {
   at::Tensor input(std::size_t i) const { return op_input(model, in, site, i, rows()); }
   at::Tensor probe(Probe probe) const { return in.probe({probe, site.layer}, rows()); }
   at::Tensor weight(const std::string& kind = ".weight") const { return op_weight(model, site, kind); }
+  // What the subject gave, f64. Throws NotReplayable where it has not the shape of `like`.
+  at::Tensor output(const at::Tensor& like) const;
+  bool slides() const;  // a layer of sliding attention
   // The neighbours' numbers, then the first and the last layer's; without this one's.
   std::vector<std::pair<int, std::string>> other_layers() const;
 };
@@ -45,7 +48,9 @@ class Lineup {
  public:
   explicit Lineup(std::shared_ptr<const Scene> scene) : scene_(std::move(scene)) {}
   const Scene& scene() const { return *scene_; }
-  void add(std::string name, std::string meaning, std::function<Mistaken(const Scene&)> formula);
+  // fitted: has numbers taken from the subject's output (harness/suspects.h).
+  void add(std::string name, std::string meaning, std::function<Mistaken(const Scene&)> formula,
+           bool fitted = false);
   std::vector<Suspect> take() { return std::move(list_); }
 
  private:
@@ -59,7 +64,7 @@ std::vector<Suspect> suspects_for(std::shared_ptr<const Scene> scene, OpClass op
 void suspect_inputs(Lineup& lineup);  // token ids, positions, masks
 void suspect_frequencies(Lineup& lineup);
 void suspect_waves(Lineup& lineup);  // cos, sin
-void suspect_rope(Lineup& lineup);
+void suspect_rope(Lineup& lineup);   // rotation.cpp
 void suspect_embedding(Lineup& lineup);
 void suspect_norm(Lineup& lineup);
 void suspect_linear(Lineup& lineup);
@@ -67,7 +72,7 @@ void suspect_residual(Lineup& lineup);
 void suspect_silu_mul(Lineup& lineup);
 void suspect_cache(Lineup& lineup);
 void suspect_scores(Lineup& lineup);
-void suspect_softmax(Lineup& lineup);
+void suspect_softmax(Lineup& lineup);  // softmax.cpp
 void suspect_context(Lineup& lineup);
 void suspect_fused_attention(Lineup& lineup);
 
@@ -78,6 +83,9 @@ struct MistakenMask {
   std::function<at::Tensor(const Scene&)> allowed;
 };
 std::vector<MistakenMask> mistaken_masks(const Scene& scene, bool slides);
+
+// A number for a suspect's name: 10001, 17.5, 1e+06.
+std::string in_digits(double value, int digits);
 
 // Mantissas of 10 bits, as tensor cores read f32: to nearest, or cut.
 at::Tensor to_tf32(const at::Tensor& f64);

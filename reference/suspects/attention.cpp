@@ -1,6 +1,6 @@
-// Suspects of attention: scores, softmax, context, and the three as one kernel.
+// Suspects of attention: scores, context, and all of it as one kernel. Those of the softmax are in
+// softmax.cpp.
 #include <cmath>
-#include <limits>
 
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
@@ -9,7 +9,7 @@
 namespace plumbline::reference {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kRunningSumCost = 4e8;  // products of a sum that is simulated step by step
 
 // q: [heads, rows, head_dim]; k, v as the query heads see them: [heads, keys, head_dim]; allowed: [rows,
 // keys]
@@ -42,10 +42,6 @@ at::Tensor tiled(const Scene& s, const at::Tensor& cache) {
 
 at::Tensor first_head(const Scene& s, const at::Tensor& cache) {
   return cache.transpose(0, 1).narrow(0, 0, 1).repeat({s.model.config.num_attention_heads, 1, 1});
-}
-
-bool slides(const Scene& s) {
-  return s.model.config.layer_types.at(static_cast<std::size_t>(s.layer())) == LayerType::sliding_attention;
 }
 
 Attention right_of(const Scene& s) {
@@ -179,100 +175,8 @@ void add_changes(Lineup& lineup, const std::vector<Change>& changes, Mistaken (*
   }
 }
 
-at::Tensor recorded_scores(const Scene& s) {
-  return s.in.probe({Probe::scores, s.layer()}, s.rows());  // [heads, rows, keys]
-}
-
 at::Tensor right_mask(const Scene& s) {
   return s.in.allowed(s.layer(), s.rows());
-}
-
-// Rows in which no key is allowed leave open what stands there.
-Mistaken softmaxed(const at::Tensor& scores, const at::Tensor& allowed) {
-  const at::Tensor some = allowed.any(-1, /*keepdim=*/true);
-  const at::Tensor mask = allowed.logical_or(some.logical_not());
-  const at::Tensor p = ops::softmax(scores, mask);
-  return {p, ops::softmax_bound(scores, p, mask), some};
-}
-
-// Without the maximum subtracted: in f32, whose exponent overflows from 88.7 on, and loses its bits below
-// -87.3, where engines differ.
-Mistaken without_maximum(const Scene& s) {
-  const at::Tensor scores = recorded_scores(s), mask = right_mask(s);
-  const at::Tensor e = scores.to(at::kFloat).exp().masked_fill(mask.logical_not(), 0.0).to(at::kDouble);
-  const at::Tensor sum = e.sum(-1, true);
-  const double largest = std::numeric_limits<float>::max();
-  const at::Tensor p =
-      (e / at::where(sum > largest, at::full_like(sum, kInfinity), sum)).masked_fill(mask.logical_not(), 0.0);
-  const at::Tensor exact = scores.exp().masked_fill(mask.logical_not(), 0.0);
-  const auto subnormal = [](const at::Tensor& x) { return x.lt(0x1p-126).logical_and(x.gt(0x1p-150)); };
-  const at::Tensor open = subnormal(exact).logical_or(subnormal(exact.sum(-1, true)));
-  return {p, ops::softmax_bound(scores, at::nan_to_num(p, 0.0, 0.0, 0.0), mask), open.logical_not()};
-}
-
-void add_softmax_masks(Lineup& lineup) {
-  for (const MistakenMask& mask : mistaken_masks(lineup.scene(), slides(lineup.scene()))) {
-    lineup.add(mask.name, mask.meaning, [allowed = mask.allowed](const Scene& s) {
-      return softmaxed(recorded_scores(s), allowed(s));
-    });
-  }
-  lineup.add("forbidden scores set to 0", "the mask is multiplied in before the softmax", [](const Scene& s) {
-    const at::Tensor mask = right_mask(s);
-    return softmaxed(recorded_scores(s).masked_fill(mask.logical_not(), 0.0), at::ones_like(mask));
-  });
-  for (const double weak : {1e4, 100.0, 10.0}) {
-    const std::string name = weak == 1e4 ? "-1e4" : (weak == 100.0 ? "-100" : "-10");
-    lineup.add("mask too weak (" + name + ")", "a finite number is added where the mask forbids",
-               [=](const Scene& s) {
-                 const at::Tensor mask = right_mask(s);
-                 const at::Tensor scores = recorded_scores(s);
-                 return softmaxed(at::where(mask, scores, scores - weak), at::ones_like(mask));
-               });
-  }
-}
-
-void add_softmax_formula(Lineup& lineup) {
-  const auto add = [&](const char* name, const char* meaning,
-                       std::function<at::Tensor(const Scene&, const at::Tensor&)> change) {
-    lineup.add(name, meaning,
-               [=](const Scene& s) { return softmaxed(change(s, recorded_scores(s)), right_mask(s)); });
-  };
-  lineup.add("softmax without the maximum", "e^s overflows for large scores", without_maximum);
-  add("scale applied again", "the scores are scaled already",
-      [](const Scene& s, const at::Tensor& x) { return x * s.model.sizes.attention_scale; });
-  add("scale undone", "the scores are multiplied by sqrt(head_dim)",
-      [](const Scene& s, const at::Tensor& x) { return x / s.model.sizes.attention_scale; });
-  add("powers of 2 instead of e", "2^s", [](const Scene&, const at::Tensor& x) { return x * std::log(2.0); });
-  add("bf16 scores", "the scores are rounded before the softmax",
-      [](const Scene&, const at::Tensor& x) { return rounded_to(x, DType::bf16); });
-  add("f16 scores", "the scores are rounded before the softmax",
-      [](const Scene&, const at::Tensor& x) { return rounded_to(x, DType::f16); });
-  add("scores capped at 50", "50 tanh(s / 50), as Gemma does",
-      [](const Scene&, const at::Tensor& x) { return 50.0 * at::tanh(x / 50.0); });
-  lineup.add("softmax over the heads axis", "the sum runs over heads", [](const Scene& s) {
-    const at::Tensor p = at::softmax(recorded_scores(s), 0).masked_fill(right_mask(s).logical_not(), 0.0);
-    return Mistaken{p, ops::softmax_bound(recorded_scores(s), p, right_mask(s))};
-  });
-  lineup.add("softmax over the queries axis", "the sum runs over queries", [](const Scene& s) {
-    const at::Tensor mask = right_mask(s), scores = recorded_scores(s);
-    const at::Tensor p = at::softmax(scores.masked_fill(mask.logical_not(), -kInfinity), 1);
-    return Mistaken{at::nan_to_num(p, 0.0), ops::softmax_bound(scores, at::nan_to_num(p, 0.0), mask)};
-  });
-  lineup.add("not normalised", "e^(s - max) is not divided by the sum", [](const Scene& s) {
-    const at::Tensor mask = right_mask(s), x = recorded_scores(s).masked_fill(mask.logical_not(), -kInfinity);
-    const at::Tensor e = at::exp(x - x.amax(-1, true));
-    return Mistaken{e, ops::softmax_bound(recorded_scores(s), e, mask)};
-  });
-  lineup.add("denominator plus one", "1 + the sum, a sink that Qwen2 does not have", [](const Scene& s) {
-    const at::Tensor mask = right_mask(s), x = recorded_scores(s).masked_fill(mask.logical_not(), -kInfinity);
-    const at::Tensor largest = x.amax(-1, true), e = at::exp(x - largest);
-    const at::Tensor p = e / (e.sum(-1, true) + at::exp(-largest));
-    return Mistaken{p, ops::softmax_bound(recorded_scores(s), p, mask)};
-  });
-  lineup.add("no softmax", "the scores themselves are the weights", [](const Scene& s) {
-    const at::Tensor x = recorded_scores(s).masked_fill(right_mask(s).logical_not(), 0.0);
-    return Mistaken{x, at::zeros_like(x)};
-  });
 }
 
 // p: [heads, rows, keys]; v: [heads, keys, head_dim]
@@ -351,6 +255,25 @@ void add_context_weights(Lineup& lineup) {
   }
 }
 
+// One running sum over the keys that is rounded to a half type after each term.
+Mistaken running_context(const Scene& s, at::ScalarType type) {
+  const at::Tensor p = recorded_probs(s).to(at::kFloat), v = values(s).to(at::kFloat);
+  const double cost = static_cast<double>(p.numel()) * static_cast<double>(v.size(2));
+  if (cost > kRunningSumCost) throw NotReplayable("too large a sum to take step by step");
+  at::Tensor sum = at::zeros({p.size(0), p.size(1), v.size(2)}, at::kFloat);
+  for (std::int64_t k = 0; k < p.size(2); ++k) {
+    sum = (sum + p.narrow(2, k, 1) * v.narrow(1, k, 1)).to(type).to(at::kFloat);
+  }
+  return {sum.to(at::kDouble).transpose(0, 1).reshape({p.size(1), -1})};
+}
+
+void add_context_sums(Lineup& lineup) {
+  lineup.add("bf16 accumulation", "one running sum over the keys in bf16",
+             [](const Scene& s) { return running_context(s, at::kBFloat16); });
+  lineup.add("f16 accumulation", "one running sum over the keys in f16",
+             [](const Scene& s) { return running_context(s, at::kHalf); });
+}
+
 // What the heads' sums are after they were put into rows wrong.
 void add_context_layout(Lineup& lineup) {
   const auto add = [&](const char* name, const char* meaning, at::Tensor (*joined)(const at::Tensor&)) {
@@ -371,7 +294,7 @@ void add_context_layout(Lineup& lineup) {
 }
 
 void add_fused_masks(Lineup& lineup) {
-  for (const MistakenMask& mask : mistaken_masks(lineup.scene(), slides(lineup.scene()))) {
+  for (const MistakenMask& mask : mistaken_masks(lineup.scene(), lineup.scene().slides())) {
     lineup.add(mask.name, mask.meaning, [allowed = mask.allowed](const Scene& s) {
       Attention a = right_of(s);
       const at::Tensor changed = allowed(s), some = changed.any(-1, true);
@@ -400,14 +323,10 @@ void suspect_scores(Lineup& lineup) {
   });
 }
 
-void suspect_softmax(Lineup& lineup) {
-  add_softmax_masks(lineup);
-  add_softmax_formula(lineup);
-}
-
 void suspect_context(Lineup& lineup) {
   add_context_values(lineup);
   add_context_weights(lineup);
+  add_context_sums(lineup);
   add_context_layout(lineup);
 }
 

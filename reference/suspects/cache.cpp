@@ -1,4 +1,6 @@
 // Suspects of the cache update: what was written, and where.
+#include <algorithm>
+
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
 #include "reference/internal/suspects_torch.h"
@@ -93,15 +95,62 @@ void add_contents(Lineup& lineup) {
   }
 }
 
+// Slots that the mistake leaves unwritten hold whatever was there: no evidence.
+struct Slots {
+  at::Tensor values, written;
+};
+
+Slots written(const at::Tensor& rows) {
+  return {rows, at::ones_like(rows, at::kBool)};
+}
+
+Slots unwritten(const Scene& s, std::int64_t count) {
+  const at::Tensor rows = rows_of(s);
+  const at::Tensor values = at::zeros({count, rows.size(1), rows.size(2)}, rows.options());
+  return {values, at::zeros_like(values, at::kBool)};
+}
+
+Mistaken stored(const Scene& s, const std::vector<Slots>& parts) {
+  std::vector<at::Tensor> values, evidence;
+  for (const Slots& part : parts) {
+    values.push_back(part.values);
+    evidence.push_back(part.written);
+  }
+  Mistaken made = stored(s, at::cat(values));
+  made.evidence = at::cat(evidence);
+  return made;
+}
+
+// Rows that lie head_dim apart, not kv_heads * head_dim: each is written over all but the first head of the
+// one before.
+Mistaken with_stride_of_one_head(const Scene& s) {
+  const at::Tensor rows = rows_of(s);
+  const std::int64_t past = s.in.past(), tokens = rows.size(0), heads = rows.size(1);
+  if (heads == 1) throw NotReplayable("one head: the stride is right");
+  const Slots free = unwritten(s, tokens);
+  const at::Tensor memory =
+      at::cat({before(s), free.values}).flatten(0, 1).clone();  // [slots * heads, head_dim]
+  const at::Tensor known = at::cat({written(before(s)).written, free.written}).flatten(0, 1).clone();
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    memory.narrow(0, past + i, heads).copy_(rows[i]);
+    known.narrow(0, past + i, heads).fill_(true);
+  }
+  Mistaken made = stored(s, memory.view({past + tokens, heads, -1}));
+  made.evidence = known.view({past + tokens, heads, -1});
+  return made;
+}
+
 void add_slots(Lineup& lineup) {
-  const auto zeros_like_one = [](const at::Tensor& rows) { return at::zeros_like(rows.narrow(0, 0, 1)); };
-  lineup.add("slot shifted by one", "new rows are written one slot late", [=](const Scene& s) {
+  lineup.add("slot shifted by one", "new rows are written one slot late", [](const Scene& s) {
     const at::Tensor rows = rows_of(s);
-    return stored(s, at::cat({before(s), zeros_like_one(rows), rows.narrow(0, 0, rows.size(0) - 1)}));
+    return stored(s, {written(before(s)), unwritten(s, 1), written(rows.narrow(0, 0, rows.size(0) - 1))});
   });
-  lineup.add("last slot overwritten", "new rows are written one slot early", [=](const Scene& s) {
-    const at::Tensor old = need_past(s), rows = rows_of(s);
-    return stored(s, at::cat({old.narrow(0, 0, s.in.past() - 1), rows, zeros_like_one(rows)}));
+  lineup.add("last slot overwritten", "new rows are written one slot early", [](const Scene& s) {
+    const at::Tensor old = before(s), rows = rows_of(s);
+    // Without earlier slots the first row goes where the sequence does not begin yet.
+    const std::int64_t lost = s.in.past() == 0 ? 1 : 0;
+    return stored(s, {written(old.narrow(0, 0, s.in.past() - 1 + lost)),
+                      written(rows.narrow(0, lost, rows.size(0) - lost)), unwritten(s, 1)});
   });
   lineup.add("slots rotated by one", "every slot holds the one before, the first holds the last",
              [](const Scene& s) { return stored(s, updated(s).roll(1, 0)); });
@@ -116,11 +165,27 @@ void add_slots(Lineup& lineup) {
     return stored(s, at::cat({before(s), at::zeros_like(rows_of(s))}));
   });
   lineup.add("written over the first slots", "the write index starts at 0 again", [](const Scene& s) {
-    const at::Tensor cache = at::cat({need_past(s), at::zeros_like(rows_of(s))});
-    const at::Tensor rows = rows_of(s);
-    cache.narrow(0, 0, rows.size(0)).copy_(rows);
-    return stored(s, cache);
+    const at::Tensor old = need_past(s), rows = rows_of(s);
+    const std::int64_t over = std::min(rows.size(0), s.in.past());
+    return stored(s, {written(rows), written(old.narrow(0, over, s.in.past() - over)), unwritten(s, over)});
   });
+  lineup.add(
+      "oldest row evicted", "the cached rows move up by one slot, as if the cache were full",
+      [](const Scene& s) {
+        const at::Tensor old = need_past(s);
+        return stored(s, {written(old.narrow(0, 1, s.in.past() - 1)), unwritten(s, 1), written(rows_of(s))});
+      });
+  lineup.add("oldest rows evicted", "the cached rows move up by as many slots as the step has rows",
+             [](const Scene& s) {
+               const std::int64_t count = s.in.tokens();
+               if (count < 2 || count >= s.in.past())
+                 throw NotReplayable("one row, or more than the cache holds");
+               const at::Tensor old = need_past(s);
+               return stored(s, {written(old.narrow(0, count, s.in.past() - count)), unwritten(s, count),
+                                 written(rows_of(s))});
+             });
+  lineup.add("written with the stride of one head", "the rows of several kv heads are written one head apart",
+             with_stride_of_one_head);
 }
 
 void add_layout(Lineup& lineup) {

@@ -35,6 +35,13 @@ void add_token_ids(Lineup& lineup) {
   });
 }
 
+// How many more slots the subject's cache holds than the sequence has tokens; 0 where it was not recorded.
+std::int64_t slots_too_many(const Scene& s) {
+  const TensorView* cache = s.in.find({Probe::past_key, 0});
+  if (cache == nullptr || cache->shape.rank() == 0) return 0;
+  return cache->shape[0] - s.in.past() - s.in.tokens();
+}
+
 void add_positions(Lineup& lineup) {
   const auto given = [](const Scene& s) { return s.in.given_positions(s.rows()); };
   lineup.add("positions restart at 0", "the cached tokens are not counted", [](const Scene& s) {
@@ -53,8 +60,18 @@ void add_positions(Lineup& lineup) {
              });
   lineup.add("all positions 0", "positions were never written",
              [=](const Scene& s) { return Mistaken{at::zeros_like(given(s))}; });
+  lineup.add(
+      "cache length not reset",
+      "positions go on from a length that the cache should have lost, and the cache holds as many slots "
+      "more",
+      [=](const Scene& s) {
+        const std::int64_t more = slots_too_many(s);
+        if (more <= 0) throw NotReplayable("the cache holds no slots too many");
+        return Mistaken{given(s) + more};
+      });
   lineup.add("positions counted over pads",
              "every position is off by the same number: pads on the left are counted", [=](const Scene& s) {
+               if (slots_too_many(s) > 0) throw NotReplayable("the cache itself is too long");
                const at::Tensor p = given(s);
                const auto first = static_cast<std::int64_t>(element_as_f64(*s.actual, 0));
                return Mistaken{p + (first - p[0].item<std::int64_t>())};

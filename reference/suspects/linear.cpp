@@ -1,7 +1,5 @@
 // Suspects of linear layers: weights that were loaded or laid out wrong, inputs of another place, products
 // that were lost, narrow arithmetic.
-#include <set>
-
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
 #include "reference/internal/suspects_torch.h"
@@ -59,6 +57,13 @@ void add_load(Lineup& lineup) {
                [](const Scene& s) { return product(s.input(0), s.weight(), at::Tensor()); });
     lineup.add("bias added twice", "the product starts from the bias and it is added again",
                [](const Scene& s) { return product(s.input(0), s.weight(), 2.0 * s.weight(".bias")); });
+    lineup.add("bias on the first row only", "the bias is not added to the other tokens' rows",
+               [](const Scene& s) {
+                 Mistaken made = product(s.input(0), s.weight(), at::Tensor());
+                 made.output[0] += s.weight(".bias");
+                 made.bound[0] += ops::kUnitRoundoff * made.output[0].abs();
+                 return made;
+               });
   }
   if (right.size(0) == right.size(1)) {
     lineup.add("weight transposed", "a square matrix is read as [in, out]",
@@ -178,29 +183,53 @@ std::int64_t lost_feature(const Scene& scene) {
   return (2.0 * product - size).argmax().item<std::int64_t>();
 }
 
+// How many products must be left out at an end of the sums to come nearest to the subject; 0 where that
+// cannot be told.
+struct LostAtEnds {
+  std::int64_t first = 0, last = 0;
+};
+
+// Told by the outputs that are furthest off.
+LostAtEnds lost_at_ends(const Scene& s) {
+  constexpr std::int64_t kOutputs = 16;
+  try {
+    const at::Tensor x = s.input(0), w = s.weight();
+    const at::Tensor right = ops::linear(x, w, s.weight(".bias"));
+    const at::Tensor missing = (right - s.output(right)).flatten();
+    if (!missing.isfinite().all().item<bool>()) return {};
+    const at::Tensor worst =
+        std::get<1>(missing.abs().topk(std::min(kOutputs, missing.numel())));  // [outputs]
+    const at::Tensor products = x.index_select(0, worst.div(w.size(0), "floor")) *
+                                w.index_select(0, worst.remainder(w.size(0)));  // [outputs, in]
+    const at::Tensor sought = missing.index_select(0, worst).unsqueeze(1);
+    const auto nearest = [&](const at::Tensor& from_end) {
+      const at::Tensor distance = (from_end.cumsum(1) - sought).square().sum(0);
+      const std::int64_t lost = distance.argmin().item<std::int64_t>() + 1;
+      return lost < w.size(1) ? lost : 0;
+    };
+    return {nearest(products), nearest(products.flip(1))};
+  } catch (const NotReplayable&) {
+    return {};
+  }
+}
+
 void add_lost(Lineup& lineup) {
-  const std::int64_t n = lineup.scene().weight().size(1);
-  std::set<std::int64_t> lengths{1};
-  for (const std::int64_t lanes : {4, 8, 16, 32, 64}) {
-    if (lanes >= n) continue;
-    lengths.insert(lanes);
-    if (n % lanes != 0) lengths.insert(n % lanes);
+  const LostAtEnds ends = lost_at_ends(lineup.scene());
+  for (const bool first : {false, true}) {
+    const std::int64_t lost = first ? ends.first : ends.last;
+    if (lost == 0) continue;
+    const std::string end = first ? "first " : "last ";
+    const std::string name = lost == 1 ? end + "product lost" : end + std::to_string(lost) + " products lost";
+    const char* const meaning = first ? "the sum's loop begins late, or a part of a split sum is lost"
+                                      : "the sum's loop ends early: look at what is left over from whole "
+                                        "vectors or tiles; or a part of a "
+                                        "split sum is lost";
+    lineup.add(name, meaning, [=](const Scene& s) {
+      const std::int64_t from = first ? lost : 0, kept = s.weight().size(1) - lost;
+      return product(s.input(0).narrow(1, from, kept).contiguous(),
+                     s.weight().narrow(1, from, kept).contiguous(), s.weight(".bias"));
+    });
   }
-  for (const std::int64_t lost : lengths) {
-    const std::string name =
-        lost == 1 ? "last product lost" : "last " + std::to_string(lost) + " products lost";
-    lineup.add(name, "the sum's loop ends early: look at what is left over from whole vectors or tiles",
-               [=](const Scene& s) {
-                 const std::int64_t kept = s.weight().size(1) - lost;
-                 return product(s.input(0).narrow(1, 0, kept).contiguous(),
-                                s.weight().narrow(1, 0, kept).contiguous(), s.weight(".bias"));
-               });
-  }
-  lineup.add("first product lost", "the sum's loop starts at 1", [](const Scene& s) {
-    const std::int64_t kept = s.weight().size(1) - 1;
-    return product(s.input(0).narrow(1, 1, kept).contiguous(), s.weight().narrow(1, 1, kept).contiguous(),
-                   s.weight(".bias"));
-  });
   lineup.add("one product lost", "one feature of the input is left out in every row", [](const Scene& s) {
     const at::Tensor x = s.input(0).clone();
     const std::int64_t lost = lost_feature(s);
@@ -209,6 +238,24 @@ void add_lost(Lineup& lineup) {
     x.select(1, lost).zero_();
     return with_input(s, x);
   });
+}
+
+void add_buffers(Lineup& lineup) {
+  // The sums of all rows up to this one, each added in f32.
+  lineup.add("sums begin with the row before", "the accumulators are not cleared between rows",
+             [](const Scene& s) {
+               const Mistaken right = with_weight(s, s.weight());
+               const at::Tensor y = right.output.cumsum(0);
+               return Mistaken{y, right.bound.cumsum(0) + ops::kUnitRoundoff * y.abs().cumsum(0)};
+             });
+  lineup.add("added to the layer before's output",
+             "the buffer is not cleared: the sums begin with what it held", [](const Scene& s) {
+               if (s.layer() < 1) throw NotReplayable("no layer before");
+               const at::Tensor held = s.in.probe({s.site.probe, s.layer() - 1}, s.rows());
+               const Mistaken right = with_weight(s, s.weight());
+               const at::Tensor y = right.output + held;
+               return Mistaken{y, right.bound + ops::kUnitRoundoff * (y.abs() + held.abs())};
+             });
 }
 
 // One running sum that is rounded to a half type after each term.
@@ -260,6 +307,7 @@ void suspect_linear(Lineup& lineup) {
   add_input(lineup);
   add_head(lineup);
   add_lost(lineup);
+  add_buffers(lineup);
   add_precision(lineup);
 }
 

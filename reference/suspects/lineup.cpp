@@ -1,3 +1,6 @@
+#include <array>
+#include <charconv>
+
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/guard_torch.h"
 #include "reference/internal/suspects_torch.h"
@@ -42,7 +45,18 @@ std::vector<std::pair<int, std::string>> Scene::other_layers() const {
   return others;
 }
 
-void Lineup::add(std::string name, std::string meaning, std::function<Mistaken(const Scene&)> formula) {
+at::Tensor Scene::output(const at::Tensor& like) const {
+  const at::Tensor given = to_f64_torch(*actual);
+  if (!given.sizes().equals(like.sizes())) throw NotReplayable("another shape");
+  return given;
+}
+
+bool Scene::slides() const {
+  return model.config.layer_types.at(static_cast<std::size_t>(layer())) == LayerType::sliding_attention;
+}
+
+void Lineup::add(std::string name, std::string meaning, std::function<Mistaken(const Scene&)> formula,
+                 bool fitted) {
   const auto replay = [scene = scene_, formula = std::move(formula)]() -> std::optional<Replay> {
     try {
       return in_torch([&] { return as_replay(formula(*scene)); });
@@ -50,7 +64,7 @@ void Lineup::add(std::string name, std::string meaning, std::function<Mistaken(c
       return std::nullopt;
     }
   };
-  list_.push_back({std::move(name), std::move(meaning), replay});
+  list_.push_back({std::move(name), std::move(meaning), replay, fitted});
 }
 
 std::vector<Suspect> suspects_for(std::shared_ptr<const Scene> scene, OpClass op) {
@@ -104,6 +118,13 @@ std::vector<Suspect> suspects_for(std::shared_ptr<const Scene> scene, OpClass op
       break;
   }
   return lineup.take();
+}
+
+std::string in_digits(double value, int digits) {
+  std::array<char, 32> text;
+  const auto result =
+      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits);
+  return {text.data(), result.ptr};
 }
 
 // Half a unit of the last bit kept, and one less where that bit is 0: ties go to even.

@@ -33,10 +33,13 @@ at::Tensor bytes_swapped(const at::Tensor& f64, at::ScalarType stored) {
   return bytes.view(stored).view(values.sizes()).to(at::kDouble);
 }
 
-at::ScalarType stored_type(const Scene& s) {
+// The type that the checkpoint stores: the config's word for it, else the narrowest that holds these values.
+at::ScalarType stored_type(const Scene& s, const at::Tensor& values) {
   const std::string& name = s.model.config.dtype;
-  if (name == "bfloat16") return at::kBFloat16;
-  return name == "float16" ? at::kHalf : at::kFloat;
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16" || rounded_to(values, DType::bf16).equal(values)) return at::kBFloat16;
+  if (name == "float16" || rounded_to(values, DType::f16).equal(values)) return at::kHalf;
+  return at::kFloat;
 }
 
 void add_wrong_rows(Lineup& lineup) {
@@ -67,7 +70,7 @@ void add_wrong_bits(Lineup& lineup) {
   lineup.add("f16 read as bf16", "the loader takes one half type for the other",
              [=](const Scene& s) { return Mistaken{misread(rows(s), at::kHalf, at::kBFloat16)}; });
   lineup.add("bytes swapped", "the stored values are read in the other byte order",
-             [=](const Scene& s) { return Mistaken{bytes_swapped(rows(s), stored_type(s))}; });
+             [=](const Scene& s) { return Mistaken{bytes_swapped(rows(s), stored_type(s, rows(s)))}; });
   lineup.add("bf16 weights", "the table is kept in bf16",
              [=](const Scene& s) { return Mistaken{rounded_to(rows(s), DType::bf16)}; });
   lineup.add("f16 weights", "the table is kept in f16",

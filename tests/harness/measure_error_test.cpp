@@ -124,6 +124,69 @@ TEST_CASE("measure_error: zeros, subnormal and huge values") {
               plainly(wide_actual.view(), wide_expected.view()));
 }
 
+TEST_CASE("measure_error: errors that f32 cannot tell apart") {
+  // 1 + 1e-9 and 1 + 2e-9 are both 1 in f32, and 3e38 + 2e38 is beyond it.
+  for (const std::int64_t place : {100, 3000, 9000}) {
+    Tensor actual(DType::f32, Shape{10000}), expected(DType::f32, Shape{10000});
+    for (std::int64_t i = 0; i < 10000; ++i) {
+      store(actual, i, 1);
+      store(expected, i, i == place ? -2e-9 : -1e-9);
+    }
+    store(expected, 7, 1e-12);  // the largest in units of its own size
+    ErrorStats stats = measure_error(actual.view(), expected.view());
+    CHECK(stats.worst == place);
+    check_equal(stats, plainly(actual.view(), expected.view()));
+    for (const std::int64_t i : {50, 2500, 8000}) {
+      store(actual, i, 3e38);
+      store(expected, i, i == 2500 ? -2.5e38 : -2e38);
+    }
+    stats = measure_error(actual.view(), expected.view());
+    CHECK(stats.worst == 2500);
+    check_equal(stats, plainly(actual.view(), expected.view()));
+  }
+}
+
+TEST_CASE("measure_error: errors in ulp that f32 cannot tell apart") {
+  // 1 + 1e-9 and 1 + 1.5e-9 are both 1 in f32, over numbers of one exponent; each block's largest error is an
+  // exact one, of another element.
+  Tensor actual(DType::f32, Shape{10000}), expected(DType::f32, Shape{10000});
+  for (std::int64_t i = 0; i < 10000; ++i) {
+    store(actual, i, i % 1000 == 7 ? 100 : 1);
+    store(expected, i, i % 1000 == 7 ? 90 : (i == 5000 ? -1.5e-9 : -1e-9));
+  }
+  check_equal(measure_error(actual.view(), expected.view()), plainly(actual.view(), expected.view()));
+}
+
+TEST_CASE("measure_error: the largest error and the largest in ulp lie in different blocks") {
+  Tensor expected = random_tensor(DType::f32, 20000, 8);
+  Tensor actual = expected;
+  store(actual, 1000, 500);
+  store(expected, 15000, 1e-40);
+  store(actual, 15000, 1e-3);
+  store(expected, 18000, 3e38);  // its spacing is the largest there is
+  store(actual, 18000, 2.9999999e38);
+  const ErrorStats stats = measure_error(actual.view(), expected.view());
+  check_equal(stats, plainly(actual.view(), expected.view()));
+  CHECK(stats.worst == 18000);
+}
+
+TEST_CASE("measure_error: tensors that differ by rounding alone, subnormal numbers among them") {
+  Tensor expected = random_tensor(DType::f32, 20000, 10), actual = expected;
+  for (std::int64_t i = 0; i < 20000; ++i) {
+    if (i % 100 == 0) store(expected, i, 1e-39 * static_cast<double>(i));
+    store(actual, i, element_as_f64(expected.view(), i) * (1 + 1e-6 * static_cast<double>(i % 7)));
+  }
+  check_equal(measure_error(actual.view(), expected.view()), plainly(actual.view(), expected.view()));
+}
+
+TEST_CASE("measure_error: equal tensors") {
+  const Tensor same = random_tensor(DType::f32, 5000, 9);
+  const ErrorStats stats = measure_error(same.view(), same.view());
+  CHECK(stats.worst == 0);
+  CHECK(stats.different == 0);
+  check_equal(stats, plainly(same.view(), same.view()));
+}
+
 TEST_CASE("measure_error: a mask, and views with strides") {
   const Tensor actual = random_tensor(DType::f32, 6000, 5), expected = random_tensor(DType::f64, 6000, 6);
   Tensor allowed(DType::boolean, Shape{6000});

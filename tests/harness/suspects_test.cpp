@@ -2,11 +2,14 @@
 
 #include <cmath>
 #include <limits>
+#include <new>
+#include <stdexcept>
 
 #include <catch2/catch.hpp>
 
 #include "harness/error_pattern.h"
 #include "harness/explain.h"
+#include "harness/gate.h"
 
 using namespace plumbline;
 using Catch::Contains;
@@ -92,6 +95,11 @@ class Doubling final : public Replayer {
     return with_bound(made([&](std::int64_t i) { return factor * element_as_f64(x, i); }));
   }
   OpClass judged_as(OpSite site, const RecordedStep&) const override { return probe_spec(site.probe).op; }
+  std::vector<Suspect> suspects(OpSite, const RecordedStep&, DType) const override {
+    if (out_of_memory) throw std::bad_alloc();
+    return {};
+  }
+  bool out_of_memory = false;
 
  private:
   ModelConfig config_;
@@ -156,6 +164,62 @@ TEST_CASE("suspects: NaN fits NaN alone, and another shape is not tried") {
                 }};
   CHECK(rank(twice(), {other}).empty());
   CHECK(rank(twice(), {{"absent", "", [] { return std::optional<Replay>(); }}}).empty());
+}
+
+TEST_CASE("suspects: one that throws is told, and the others are ranked all the same") {
+  const Suspect broken{"broken", "what it means", []() -> std::optional<Replay> {
+                         throw std::runtime_error("tables differ\nat some line");
+                       }};
+  const Suspect large{"too large", "", []() -> std::optional<Replay> { throw std::bad_alloc(); }};
+  const auto ranked = rank(twice(), {broken, large, suspect("twice", twice())});
+  REQUIRE(ranked.size() == 3);
+  CHECK(verdict_of(ranked) == "twice");
+  CHECK(ranked[0].trouble.empty());
+  CHECK(ranked[1].trouble == "could not be computed: tables differ");
+  CHECK_THAT(ranked[2].trouble, Contains("could not be computed: ") && Contains("bad_alloc"));
+  CHECK_FALSE(ranked[1].fits);
+  CHECK(verdict_of(rank(twice(), {broken})) == "none fits");
+  Judgement judgement;
+  judgement.ops = {explained({Probe::norm, -1}, ranked)};
+  const Evidence table = suspects_of_wrong_ops(judgement);
+  REQUIRE(table.rows.size() == 3);
+  CHECK(table.rows[0][1] == "twice");
+  CHECK(table.rows[1][1] == "broken");
+  CHECK(table.rows[1][2] == "could not be computed: tables differ");
+  CHECK(table.rows[1][6] == "what it means");
+  CHECK(table.rows[2][1] == "too large");
+}
+
+TEST_CASE("suspects of any op: rows and keys at the end") {
+  const auto copied = [](std::int64_t last) {
+    return made([=](std::int64_t i) { return right_at(std::min(i / kWidth, last) * kWidth + i % kWidth); });
+  };
+  CHECK(verdict_of(rank_general(copied(3))) == "last row repeats the one before");
+  CHECK(verdict_of(rank_general(copied(1))) == "last 3 rows repeat the one before");
+  CHECK(verdict_of(rank_general(copied(0))) == "first row in every place");
+  // Scores of which the last two keys were not computed; the mask forbids the others' last key anyway.
+  const Tensor actual = f32(made([](std::int64_t i) { return i % kWidth < 6 ? right_at(i) : 0; }));
+  Replay right = with_bound(made(right_at));
+  right.allowed = Tensor(DType::boolean, Shape{kRows, kWidth});
+  for (std::int64_t i = 0; i < kRows * kWidth; ++i) {
+    right.allowed.values<std::uint8_t>()[static_cast<std::size_t>(i)] = i % kWidth < 7 ? 1 : 0;
+  }
+  const auto scores = general_suspects(actual.view(), right, kBound, OpClass::scores);
+  CHECK(verdict_of(rank_suspects(actual.view(), right, scores, kBound, OpClass::scores, 0)) ==
+        "last 2 keys left at zero");
+}
+
+TEST_CASE("gates: lambda B and half a spacing, at most the row's ceiling; without a bound 0") {
+  const Tensor expected = f64(made([](std::int64_t i) { return i < kWidth ? 0.5 : 100.0; }));
+  const std::vector<double> bound(kRows * kWidth, 0.25);
+  Tolerance tolerance{Rule::bound, 2.0, std::nullopt, std::nullopt, ""};
+  CHECK(Gates(expected.view(), bound, tolerance, DType::f32).at(0, 0.5) == 0.5);
+  CHECK(Gates(expected.view(), bound, tolerance, DType::bf16).at(9, 100.0) == 0.5 + 0.25);
+  CHECK(Gates(expected.view(), {}, tolerance, DType::bf16).at(9, 100.0) == 0);
+  tolerance.ceiling = 1e-3;
+  CHECK(Gates(expected.view(), bound, tolerance, DType::f32).at(0, 0.5) == 1e-3);  // 1 is the least scale
+  CHECK(Gates(expected.view(), bound, tolerance, DType::f32).at(9, 100.0) == Approx(0.1));
+  CHECK(Gates(expected.view(), bound, Tolerance{}, DType::f32).at(0, 0.5) == 0.25);
 }
 
 TEST_CASE("suspects of any op: factors and constants by line") {
@@ -276,5 +340,14 @@ TEST_CASE("explainer: a right run is not asked, and a wrong op without known mis
   Explainer(replayer, tolerances).explain(trace, judgement);
   CHECK(judgement.ops[0].suspects_tried);
   CHECK_THAT(verdict_of(judgement.ops[0].suspects), Catch::StartsWith("none fits"));
+  CHECK_THAT(judgement.ops[0].pattern, Contains("elements are wrong"));
+  // A list that cannot be made stops neither the other list nor the explanation.
+  Doubling poor;
+  poor.out_of_memory = true;
+  judgement.ops[0].pattern.clear();
+  Explainer(poor, tolerances).explain(trace, judgement);
+  CHECK(judgement.ops[0].suspects.size() > 1);
+  CHECK(judgement.ops[0].suspects.back().name == "suspects of this op");
+  CHECK_THAT(judgement.ops[0].suspects.back().trouble, Contains("could not be computed: "));
   CHECK_THAT(judgement.ops[0].pattern, Contains("elements are wrong"));
 }

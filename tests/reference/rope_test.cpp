@@ -4,8 +4,12 @@
 
 #include <catch2/catch.hpp>
 
+#include "harness/judge.h"
+#include "harness/tolerance.h"
 #include "reference/config.h"
+#include "reference/replay.h"
 #include "tests/reference/fixtures.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace plumbline;
 
@@ -69,4 +73,59 @@ TEST_CASE("rope: YaRN's attention factor multiplies cos and sin", "[reference][r
   CHECK(config.rope.attention_factor == Approx(0.1 * std::log(4.0) + 1.0).epsilon(1e-15));
   const auto waves = reference::cos_sin(config, std::vector<std::int64_t>{0}, DType::f64);
   CHECK(waves.cos.values<double>()[0] == config.rope.attention_factor);
+}
+
+namespace {
+
+// The cosine of what a small checkpoint with this attention factor computes at 400 positions, as an engine
+// makes it: in f32, times the factor in f32. `error` of one element in units of u f (1 + |cos|) comes on top.
+OpResult judged_cosine(const nlohmann::json& scaling, double factor, double error) {
+  constexpr std::int64_t kTokens = 400, kDim = 10;
+  TemporaryDirectory directory;
+  nlohmann::json json = test::small_config();
+  json["max_position_embeddings"] = 1024;
+  if (!scaling.empty()) json["rope_scaling"] = scaling;
+  test::write_random_checkpoint(directory.path(), json, 5);
+  const auto replayer = reference::make_replayer(directory.path(), DType::f32);
+  const Tensor table = reference::inv_freq(replayer->config());
+  Tensor cos(DType::f32, {kTokens, kDim});
+  for (std::int64_t i = 0; i < kTokens * kDim; ++i) {
+    const float angle =
+        static_cast<float>(i / kDim) * table.values<float>()[static_cast<std::size_t>(i % kDim % 5)];
+    const double right = std::cos(double{angle});
+    float& made = cos.values<float>()[static_cast<std::size_t>(i)];
+    made = static_cast<float>(right) * static_cast<float>(factor);
+    const bool planted = error != 0 && i == 123 * kDim + 2;
+    const double largest = factor == 1.0 ? 1.0 : 1.0 + std::fabs(right);
+    if (planted) made = static_cast<float>(right * factor + error * 0x1p-24 * factor * largest);
+  }
+  test::HandMadeStep step(kTokens, 0);
+  step.set({Probe::inv_freq, -1}, table);
+  step.set({Probe::cos, -1}, cos);
+  const Tolerances tolerances = Tolerances::load(test::fixture("tolerances.yaml"));
+  return judge_op({Probe::cos, -1}, step, *replayer, tolerances, DType::f32, DeviceKind::cpu);
+}
+
+}  // namespace
+
+TEST_CASE("rope: the bound of cos and sin knows the roundings of the factor and of the product with it",
+          "[reference][rope]") {
+  const double lambda = 2.5;
+  // Factors whose f32 lies far from them, and YaRN's own for 4 and 32.
+  for (const double factor :
+       {1.0 + 0x1.7fp-16, 1.3 + 0x1p-24, 0.1 * std::log(4.0) + 1, 0.1 * std::log(32.0) + 1}) {
+    const nlohmann::json scaling{{"type", "yarn"}, {"factor", 4.0}, {"attention_factor", factor}};
+    INFO("factor " << factor);
+    const OpResult right = judged_cosine(scaling, factor, 0);
+    CHECK(right.verdict == Verdict::passed);
+    CHECK(right.share <= 0.5);
+    CHECK(judged_cosine(scaling, factor, lambda - 0.5).verdict == Verdict::passed);
+    CHECK(judged_cosine(scaling, factor, lambda + 0.5).verdict == Verdict::failed);
+    CHECK(judged_cosine(scaling, factor, -lambda - 0.5).verdict == Verdict::failed);
+  }
+  // Without a factor B is u.
+  const OpResult plain = judged_cosine({}, 1.0, 0);
+  CHECK(plain.verdict == Verdict::passed);
+  CHECK(plain.gate == Approx(lambda * 0x1p-24).epsilon(1e-12));
+  CHECK(judged_cosine({}, 1.0, lambda + 0.5).verdict == Verdict::failed);
 }

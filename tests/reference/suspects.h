@@ -20,6 +20,8 @@ class Stage {
   explicit Stage(const nlohmann::json& config, std::vector<std::int64_t> split = {9, 4}, float loud = 1);
   // Takes these probes of every layer out of the trace.
   void forget(const std::vector<std::string>& probes);
+  // Zeros of this shape in place of what the first step recorded.
+  void replace(const std::string& probe, const std::vector<std::int64_t>& shape);
 
   static OpSite site(const std::string& name);
   // What was recorded or stored; as f32, booleans and integers too.

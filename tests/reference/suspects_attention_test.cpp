@@ -261,6 +261,71 @@ TEST_CASE("suspects of softmax: the formula", "[reference][suspects]") {
   CHECK(named(rows) == "softmax over the queries axis");
 }
 
+TEST_CASE("suspects of softmax: what the denominator counts", "[reference][suspects]") {
+  const Values s = stage().get(probe("scores"), 1), right = softmax(s, causal);
+  // The sum over the keys that a query may see, and what else is in it: counted(line).
+  const auto with = [&](auto counted) {
+    Values made = right;
+    for (std::size_t line = 0; line < s.size() / kKeys; ++line) {
+      const int q = static_cast<int>(kPast + line % kRows);
+      double sum = 0;
+      for (std::size_t k = 0; k < kKeys; ++k) {
+        if (causal(q, static_cast<int>(k))) sum += std::exp(static_cast<double>(s[line * kKeys + k]));
+      }
+      for (std::size_t k = 0; k < kKeys; ++k) {
+        float& weight = made[line * kKeys + k];
+        weight = static_cast<float>(weight * (sum / (sum + counted(line, q))));
+      }
+    }
+    return stage().named(probe("probs"), made, 1);
+  };
+  CHECK(with([&](std::size_t line, int q) {
+          double sum = 0;
+          for (int k = q + 1; k < static_cast<int>(kKeys); ++k) {
+            sum += std::exp(static_cast<double>(s[line * kKeys + static_cast<std::size_t>(k)]));
+          }
+          return sum;
+        }) == "forbidden keys in the denominator");
+  CHECK(with([](std::size_t, int) { return 19.0; }) == "empty slots in the denominator");
+  CHECK(with([](std::size_t, int) { return 1.0; }) == "denominator plus one");
+  CHECK(with([](std::size_t line, int) { return 1.5 + std::sin(static_cast<double>(line)); }) ==
+        "none fits; its shape: weight lost to places outside the sequence");
+  CHECK(with([](std::size_t line, int) { return 0.3 * std::sin(static_cast<double>(line)); }) ==
+        "none fits; its shape: each row times a factor of its own");
+}
+
+TEST_CASE("suspects of softmax: weights that are 0, weak masks, narrow exponents", "[reference][suspects]") {
+  const Values s = stage().get(probe("scores"), 1), right = softmax(s, causal);
+  const auto named = [](const Values& made) { return stage().named(probe("probs"), made, 1); };
+  const auto skipped = [](int q, int k) { return k <= q && (q + k) % 4 != 1; };
+  CHECK(named(softmax(s, skipped)) == "none fits; its shape: keys left out, the rest normalised");
+  Values dropped = right;
+  for (std::size_t i = 0; i < dropped.size(); ++i) dropped[i] = i % 7 == 3 ? 0 : dropped[i] / 0.8f;
+  CHECK(named(dropped) == "none fits; its shape: dropout left on");
+  Values not_normalised = right;
+  for (std::size_t i = 0; i < right.size(); ++i) not_normalised[i] = i % 7 == 3 ? 0 : right[i];
+  CHECK(named(not_normalised) == "none fits");
+  Values weak = s;
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    if (!causal(static_cast<int>(kPast + i / kKeys % kRows), static_cast<int>(i % kKeys))) weak[i] -= 17.5f;
+  }
+  CHECK(named(softmax(weak, [](int, int) { return true; })) == "none fits; its shape: mask too weak (-17.5)");
+  for (const int bits : {8, 11}) {
+    Values narrow = s;
+    for (std::size_t line = 0; line < s.size() / kKeys; ++line) {
+      float largest = -1e30f;
+      for (std::size_t k = 0; k < kKeys; ++k) {
+        if (causal(static_cast<int>(kPast + line % kRows), static_cast<int>(k)))
+          largest = std::max(largest, s[line * kKeys + k]);
+      }
+      for (std::size_t k = 0; k < kKeys; ++k) {
+        narrow[line * kKeys + k] = test::rounded(s[line * kKeys + k] - largest, bits);
+      }
+    }
+    CHECK(named(softmax(narrow, causal)) == (bits == 8 ? "bf16 exponents" : "f16 exponents"));
+  }
+}
+
 TEST_CASE("suspects of softmax: no maximum, where the scores are large", "[reference][suspects]") {
   nlohmann::json config = test::small_config();
   Stage loud(config, {9, 4}, 40.0f);
@@ -308,6 +373,19 @@ TEST_CASE("suspects of the context", "[reference][suspects]") {
   CHECK(named(context(test::rounded(p, 8), values())) == "bf16 weights");
   CHECK(named(context(test::rounded(p, 11), values())) == "f16 weights");
   CHECK(named(context(test::rounded(p, 8), test::rounded(values(), 8))) == "bf16 inputs");
+  for (const int bits : {8, 11}) {
+    const Values v = values();
+    Values sums(kRows * kHeads * kDim);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const std::size_t row = i / (kHeads * kDim), head = i / kDim % kHeads;
+      for (std::size_t k = 0; k < kKeys; ++k) {
+        const float term =
+            p[(head * kRows + row) * kKeys + k] * v[(k * kKvHeads + grouped(head)) * kDim + i % kDim];
+        sums[i] = test::rounded(sums[i] + term, bits);
+      }
+    }
+    CHECK(named(sums) == (bits == 8 ? "bf16 accumulation" : "f16 accumulation"));
+  }
   const Values right = context(p, values());
   Values apart(right.size()), mixed(right.size());
   for (std::size_t i = 0; i < right.size(); ++i) {

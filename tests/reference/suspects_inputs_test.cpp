@@ -77,6 +77,12 @@ TEST_CASE("suspects of token ids and positions", "[reference][suspects]") {
   CHECK(named(shifted(positions, -9)) == "positions restart at 0");
   CHECK(named(shifted(positions, 9)) == "past counted twice");
   CHECK(named(shifted(positions, 5)) == "positions counted over pads");
+  // The same, where the cache holds those five slots more.
+  Stage stale(test::small_config(), {4});
+  std::vector<std::int64_t> longer = stale.shape("past_key_values.0.key");
+  longer[0] += 5;
+  stale.replace("past_key_values.0.key", longer);
+  CHECK(stale.named("position_ids", {5, 6, 7, 8}) == "cache length not reset");
   CHECK(named(Values(4, 9)) == "one position for the whole step");
   CHECK(named(Values(4, 0)) == "all positions 0");
 }
@@ -119,7 +125,7 @@ TEST_CASE("suspects of the cache: what was written", "[reference][suspects]") {
 
 TEST_CASE("suspects of the cache: where it was written", "[reference][suspects]") {
   const Values right = stage().get(kKey, 1), old = part(right, 0, kPast), rows = part(right, kPast, kNew);
-  const Values empty(kRow, 0.0f);
+  const Values empty(kRow, 0.25f);  // what unwritten slots hold is nobody's business
   CHECK(key(joined(joined(old, empty), part(rows, 0, kNew - 1))) == "slot shifted by one");
   CHECK(key(joined(joined(part(old, 0, kPast - 1), rows), empty)) == "last slot overwritten");
   CHECK(key(joined(part(right, kPast + kNew - 1, 1), part(right, 0, kPast + kNew - 1))) ==
@@ -127,8 +133,22 @@ TEST_CASE("suspects of the cache: where it was written", "[reference][suspects]"
   CHECK(key(joined(rows, old)) == "new rows in front");
   CHECK(key(joined(Values(old.size(), 0.0f), rows)) == "cached rows lost");
   CHECK(key(joined(old, Values(rows.size(), 0.0f))) == "new rows not written");
-  CHECK(key(joined(joined(rows, part(old, kNew, kPast - kNew)), Values(rows.size(), 0.0f))) ==
+  CHECK(key(joined(joined(rows, part(old, kNew, kPast - kNew)), Values(rows.size(), 0.5f))) ==
         "written over the first slots");
+  CHECK(key(joined(joined(part(old, 1, kPast - 1), empty), rows)) == "oldest row evicted");
+  CHECK(key(joined(joined(part(old, kNew, kPast - kNew), Values(rows.size(), 0.5f)), rows)) ==
+        "oldest rows evicted");
+  // Without a past the first row is lost before the sequence's slots.
+  const Values prefill = stage().get(kKey);
+  CHECK_THAT(stage().named(kKey, joined(part(prefill, 1, kPast - 1), empty)),
+             Catch::StartsWith("last slot overwritten"));
+  // Rows of two heads, one head apart: each keeps its first head, and the last one both.
+  Values memory = joined(old, Values(rows.size(), 0.5f));
+  for (std::size_t row = 0; row < kNew; ++row) {
+    const Values one = part(rows, row, 1);
+    std::copy(one.begin(), one.end(), memory.begin() + static_cast<std::ptrdiff_t>((kPast + row) * kDim));
+  }
+  CHECK(key(memory) == "written with the stride of one head");
   const auto by_heads =
       [](const Values& values) {  // [slots, kv_heads, head_dim] as [kv_heads, slots, head_dim]
         const std::size_t slots = values.size() / kRow;

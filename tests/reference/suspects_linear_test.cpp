@@ -54,6 +54,9 @@ TEST_CASE("suspects of linear layers: weights and biases that were loaded wrong"
   const std::string q = kAttention + "q_proj";
   CHECK(first(q, linear(x, w, {}, kHidden)) == "bias missing");
   CHECK(first(q, linear(x, w, times(b, 2), kHidden)) == "bias added twice");
+  Values once = linear(x, w, {}, kHidden);
+  for (std::size_t i = 0; i < kHidden; ++i) once[i] += b[i];
+  CHECK(first(q, once) == "bias on the first row only");
   Values transposed(w.size());
   for (std::size_t i = 0; i < kHidden; ++i) {
     for (std::size_t j = 0; j < kHidden; ++j) transposed[i * kHidden + j] = w[j * kHidden + i];
@@ -134,6 +137,18 @@ TEST_CASE("suspects of linear layers: lost products", "[reference][suspects]") {
   CHECK(lost(24, 40) == "last 16 products lost");
   CHECK(lost(0, 1) == "first product lost");
   CHECK(lost(17, 18) == "one product lost");
+  CHECK(lost(35, 40) == "last 5 products lost");
+  CHECK(lost(20, 40) == "last 20 products lost");
+  CHECK(lost(0, 20) == "first 20 products lost");
+  CHECK(lost(10, 20) == "none fits");
+  // Buffers that were not cleared.
+  Values sums = stage().get(q);
+  for (std::size_t i = kHidden; i < sums.size(); ++i) sums[i] += sums[i - kHidden];
+  CHECK(first(q, sums) == "sums begin with the row before");
+  Values onto = stage().get(q);
+  const Values held = stage().get("model.layers.0.self_attn.q_proj");
+  for (std::size_t i = 0; i < onto.size(); ++i) onto[i] += held[i];
+  CHECK(first(q, onto) == "added to the layer before's output");
   // Outputs that were not computed.
   Values tile = stage().get(q);
   for (std::size_t i = 0; i < tile.size(); ++i) {

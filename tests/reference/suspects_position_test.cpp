@@ -119,6 +119,17 @@ TEST_CASE("suspects of rotations: the rotation", "[reference][suspects]") {
   Values late = rotated(bare, table);
   for (std::size_t i = 0; i < x.size(); ++i) late[i] += bias[i % (kHeads * kDim)];
   CHECK(first(late) == "rotation before the bias");
+  Values loop = x, partial = x;
+  const Values whole = rotated(x, table);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t at = i / (kHeads * kDim) * kDim, channel = i % kDim;
+    if (channel % kHalf < 2) loop[i] = whole[i];
+    if (channel >= 4) continue;  // channels 0 and 2, 1 and 3
+    partial[i] =
+        x[i] * table.cos[at + channel] + (channel < 2 ? -x[i + 2] : x[i - 2]) * table.sin[at + channel];
+  }
+  CHECK(first(loop) == "half of each head rotated");
+  CHECK(first(partial) == "only the first half of each head's channels rotated");
   Values one_head = x;
   const Values all_heads = rotated(x, table);
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -171,6 +182,18 @@ TEST_CASE("suspects of cos and sin", "[reference][suspects]") {
   CHECK(stage().first(sin, table_of(kRows, plain, 1e6).sin) == "rope_theta 1000000");
   CHECK(stage().first(cos, table_of(kRows, plain, 5e5).cos) == "rope_theta 500000");
   CHECK(stage().first(cos, table_of(4, plain).cos, 1) == "positions restart at 0");
+  CHECK(stage().first(cos, table_of(kRows, [](std::size_t row) {
+                             return std::min<std::size_t>(row, 5);
+                           }).cos) == "positions clamped at a table's end");
+  CHECK(stage().first(sin, table_of(kRows, [](std::size_t row) {
+                             return std::min<std::size_t>(row, 7);
+                           }).sin) == "positions clamped at a table's end");
+  CHECK(stage().first(cos, table_of(kRows, [](std::size_t row) { return row % 6; }).cos) ==
+        "positions begin again at a table's end");
+  CHECK(stage().first(sin, table_of(kRows, [](std::size_t row) { return row % 6; }).sin) ==
+        "positions begin again at a table's end");
+  CHECK(stage().named(cos, table_of(kRows, [](std::size_t) { return 0; }).cos) ==
+        "one position for the whole step or first row in every place");
   Values pairs(right.cos.size());
   for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = right.cos[i / kDim * kDim + i % kDim / 2];
   CHECK(stage().first(cos, pairs) == "table laid out for pairs");
@@ -196,6 +219,9 @@ TEST_CASE("suspects of frequencies", "[reference][suspects]") {
   };
   CHECK(named([](double i) { return std::pow(1e6, -2 * i / kDim); }) == "rope_theta 1000000");
   CHECK(named([](double i) { return std::pow(5e5, -2 * i / kDim); }) == "rope_theta 500000");
+  CHECK(named([](double i) { return std::pow(10001.0, -2 * i / kDim); }) == "rope_theta 10001");
+  CHECK(named([](double i) { return std::pow(2.5e5, -2 * i / kDim); }) == "rope_theta 250000");
+  CHECK(named([](double i) { return std::pow(1e4, -2 * i / kDim); }) == "none fits");
   CHECK(named([](double i) { return std::pow(1e4, -i / kDim); }) == "exponent i / head_dim");
   CHECK(named([](double i) { return std::pow(1e4, -2 * i / kHalf); }) == "exponent over half of head_dim");
   CHECK(named([](double i) { return std::pow(1e4, -2 * i / 24); }) == "exponent over hidden_size");
@@ -216,6 +242,9 @@ TEST_CASE("suspects of YaRN", "[reference][suspects]") {
   const std::string probe = "model.rotary_emb.inv_freq";
   CHECK(yarn.first(probe, plain) == "YaRN left out");
   CHECK(yarn.first(probe, linear) == "linear scaling instead of YaRN");
+  Values reversed = yarn.get(probe);
+  for (std::size_t i = 0; i < kHalf; ++i) reversed[i] = plain[i] + linear[i] - reversed[i];
+  CHECK(yarn.first(probe, reversed) == "YaRN's ramp reversed");
   Values cos = yarn.get("model.rotary_emb.cos");
   const double factor = 0.1 * std::log(4.0) + 1;
   for (float& value : cos) value = static_cast<float>(value / factor);

@@ -39,6 +39,11 @@ void Stage::forget(const std::vector<std::string>& probes) {
   }
 }
 
+void Stage::replace(const std::string& probe, const std::vector<std::int64_t>& shape) {
+  trace_.steps.at(0).tensors.at(site(probe)) =
+      Tensor(DType::f32, Shape(std::span<const std::int64_t>(shape)));
+}
+
 OpSite Stage::site(const std::string& name) {
   OpSite found;
   require(parse_site(name, found), "no probe " + name);
@@ -83,6 +88,7 @@ std::vector<SuspectFit> Stage::ranked(const std::string& probe, const std::vecto
   const std::vector<SuspectFit> list = suspects_of(site(probe), TraceStepView(trace_, step), *replayer_,
                                                    tolerances, DType::f32, DeviceKind::cpu);
   tensor = before;
+  for (const SuspectFit& fit : list) require(fit.trouble.empty(), fit.name + ": " + fit.trouble);
   return list;
 }
 

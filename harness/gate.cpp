@@ -1,0 +1,49 @@
+#include "harness/gate.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace plumbline {
+namespace {
+
+constexpr std::int64_t kBlock = 2048;  // elements at a time: large tensors are not copied whole
+
+// Largest |expected| of each row, at least 1: ceilings are for values of that scale.
+std::vector<double> row_scales(const TensorView& expected, std::int64_t row_length) {
+  std::vector<double> scales(static_cast<std::size_t>(expected.elements() / row_length), 1.0);
+  std::array<double, kBlock> buffer;
+  for (std::int64_t begin = 0; begin < expected.elements(); begin += kBlock) {
+    const std::int64_t count = std::min(kBlock, expected.elements() - begin);
+    read_f64(expected, begin, std::span(buffer.data(), static_cast<std::size_t>(count)));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double magnitude = std::fabs(buffer[static_cast<std::size_t>(i)]);
+      double& scale = scales[static_cast<std::size_t>((begin + i) / row_length)];
+      if (std::isfinite(magnitude)) scale = std::max(scale, magnitude);
+    }
+  }
+  return scales;
+}
+
+}  // namespace
+
+Gates::Gates(const TensorView& expected, std::span<const double> bound, const Tolerance& tolerance,
+             DType stored)
+    : bound_(bound),
+      lambda_(tolerance.rule == Rule::exact ? 1.0 : tolerance.lambda),
+      half_(stored == DType::bf16 || stored == DType::f16),
+      stored_(stored) {
+  if (!tolerance.ceiling || bound.empty() || expected.elements() == 0) return;
+  row_length_ = expected.shape.rank() > 0 ? expected.shape[expected.shape.rank() - 1] : 1;
+  ceilings_ = row_scales(expected, row_length_);
+  for (double& scale : ceilings_) scale *= *tolerance.ceiling;
+}
+
+double Gates::at(std::int64_t index, double expected) const {
+  if (bound_.empty()) return 0;
+  const double rounding = half_ ? half_spacing(expected, stored_) : 0.0;
+  const double gate = rounding + lambda_ * bound_[static_cast<std::size_t>(index)];
+  return ceilings_.empty() ? gate : std::min(gate, ceilings_[static_cast<std::size_t>(index / row_length_)]);
+}
+
+}  // namespace plumbline

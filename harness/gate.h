@@ -1,0 +1,33 @@
+// The limit that each element of an op's output is held to. One place for it: the judge, the worst points and
+// the suspects ask the same.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "harness/tolerance.h"
+
+namespace plumbline {
+
+// |y - expected| <= h + lambda B, and at most the tolerance's ceiling times the largest |expected| of the row
+// (last axis), or times 1 where that is less. h is half a spacing of `stored` around the expected value where
+// that is a half type, else 0 (docs/tolerances.md).
+class Gates {
+ public:
+  // bound: B, one for each element in logical order; empty where every element must be equal: gates of 0. An
+  // exact tolerance has no lambda: a bound given with it counts once. What is passed must outlive the gates.
+  Gates(const TensorView& expected, std::span<const double> bound, const Tolerance& tolerance, DType stored);
+
+  // expected: the answer's element at `index`.
+  double at(std::int64_t index, double expected) const;
+
+ private:
+  std::span<const double> bound_;
+  double lambda_ = 1;
+  bool half_ = false;
+  DType stored_;
+  std::int64_t row_length_ = 1;
+  std::vector<double> ceilings_;  // by row; empty: none
+};
+
+}  // namespace plumbline
