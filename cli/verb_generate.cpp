@@ -1,3 +1,4 @@
+#include <charconv>
 #include <climits>
 #include <iostream>
 
@@ -21,6 +22,7 @@ struct Options {
   int threads = 0;
   std::int64_t max_new_tokens = 64;
   std::uint64_t seed = 0;
+  std::vector<std::string> logit_bias;
   SamplingParams sampling;
   bool ids = false;
 };
@@ -29,6 +31,21 @@ CacheKind cache_kind(const std::string& name) {
   if (name == "concat") return CacheKind::concat;
   if (name == "fixed") return CacheKind::fixed;
   throw Error("unknown cache '" + name + "'", "--cache", "concat or fixed");
+}
+
+// "151643=-5", "7=-inf".
+LogitBias logit_bias(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const Error refusal("'" + text + "' is no logit bias", "--logit-bias",
+                      "TOKEN=BIAS, as in 151643=-5 or 7=-inf");
+  if (equals == std::string::npos) throw refusal;
+  const char* const end = text.data() + text.size();
+  LogitBias bias;
+  const auto [after_token, bad_token] = std::from_chars(text.data(), text.data() + equals, bias.token);
+  const auto [after_bias, bad_bias] = std::from_chars(text.data() + equals + 1, end, bias.bias);
+  const bool whole = after_token == text.data() + equals && after_bias == end;
+  if (bad_token != std::errc() || bad_bias != std::errc() || !whole) throw refusal;
+  return bias;
 }
 
 // The checkpoint's own sampling applies where its generation_config asks for sampling; each option given
@@ -51,6 +68,9 @@ GenerationOptions effective_options(const CLI::App& command, const Options& opti
   if (given("--top-p")) sampling.top_p = options.sampling.top_p;
   if (given("--min-p")) sampling.min_p = options.sampling.min_p;
   if (given("--repetition-penalty")) sampling.repetition_penalty = options.sampling.repetition_penalty;
+  sampling.frequency_penalty = options.sampling.frequency_penalty;
+  sampling.presence_penalty = options.sampling.presence_penalty;
+  for (const std::string& text : options.logit_bias) sampling.logit_bias.push_back(logit_bias(text));
   validate(sampling);
   effective.max_new_tokens = options.max_new_tokens;
   if (!given("--max-new-tokens") && defaults.max_new_tokens)
@@ -58,16 +78,19 @@ GenerationOptions effective_options(const CLI::App& command, const Options& opti
   if (effective.max_new_tokens < 1) throw Error("must be at least 1", "--max-new-tokens");
   effective.eos_token_ids = defaults.eos_token_ids;
   effective.cache = cache_kind(options.cache);
-  effective.seed = options.seed;
   return effective;
 }
 
-std::string describe(const GenerationOptions& options) {
+std::string describe(const GenerationOptions& options, std::uint64_t seed) {
   const SamplingParams& s = options.sampling;
   std::string text = s.temperature == 0 ? "greedy"
                                         : fmt::format("temperature {}, top-k {}, top-p {}, min-p {}, seed {}",
-                                                      s.temperature, s.top_k, s.top_p, s.min_p, options.seed);
+                                                      s.temperature, s.top_k, s.top_p, s.min_p, seed);
   if (s.repetition_penalty != 1) text += fmt::format(", repetition penalty {}", s.repetition_penalty);
+  if (s.frequency_penalty != 0) text += fmt::format(", frequency penalty {}", s.frequency_penalty);
+  if (s.presence_penalty != 0) text += fmt::format(", presence penalty {}", s.presence_penalty);
+  for (const LogitBias& each : s.logit_bias)
+    text += fmt::format(", bias {} on token {}", each.bias, each.token);
   return text + fmt::format("; at most {} new tokens; ends at [{}]", options.max_new_tokens,
                             fmt::join(options.eos_token_ids, ", "));
 }
@@ -82,12 +105,12 @@ int run(const CLI::App& command, const Options& options) {
 
   GenerationResult result;
   if (options.engine == "reference") {
-    result = reference::generate(*engine, *reference::make_sampler(), prompt, generation);
+    result = reference::generate(*engine, *reference::make_sampler(options.seed), prompt, generation);
   } else {
     NullSink nothing;
-    result = native::generate(*engine, *native::make_sampler(), prompt, generation, nothing);
+    result = native::generate(*engine, *native::make_sampler(options.seed), prompt, generation, nothing);
   }
-  if (!options.ids) std::cerr << "plumbline: " << describe(generation) << '\n';
+  if (!options.ids) std::cerr << "plumbline: " << describe(generation, options.seed) << '\n';
   if (options.ids || !std::filesystem::exists(std::filesystem::path(options.model) / "tokenizer.json")) {
     std::cout << join(result.tokens) << '\n';
     return 0;
@@ -120,6 +143,11 @@ Verb add_generate(CLI::App& app) {
   command->add_option("--top-p", options->sampling.top_p, "1: off");
   command->add_option("--min-p", options->sampling.min_p, "0: off");
   command->add_option("--repetition-penalty", options->sampling.repetition_penalty, "1: off");
+  command->add_option("--frequency-penalty", options->sampling.frequency_penalty,
+                      "Off the logit for each time that a token was generated; 0: off");
+  command->add_option("--presence-penalty", options->sampling.presence_penalty,
+                      "Off the logit of every token that was generated; 0: off");
+  command->add_option("--logit-bias", options->logit_bias, "TOKEN=BIAS, added to its logit; -inf bans it");
   command->add_option("--seed", options->seed, "Of the random stream")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

@@ -17,8 +17,7 @@ struct GenerationOptions {
   std::int64_t max_new_tokens = 64;
   std::vector<std::int64_t> eos_token_ids;  // any of them stops; it is kept in the output
   CacheKind cache = CacheKind::concat;
-  std::uint64_t seed = 0;
-  // When not empty, draw i uses uniforms[i] in place of the generator's own stream (parity of draws).
+  // When not empty, draw i uses uniforms[i] in place of the sampler's own stream (parity of draws).
   std::vector<double> uniforms;
 };
 

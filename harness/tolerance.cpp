@@ -14,11 +14,10 @@ namespace plumbline {
 namespace {
 
 // Every run needs these, whatever its dtype; a gate of 0 asks for exactness.
-constexpr std::array<std::string_view, 10> kGates{
-    "final_logits_max_abs", "final_logits_mean_abs",   "probability_sum",
-    "forbidden_weight",     "forbidden_weight_others", "position",
-    "golden_logits_f32",    "golden_logits_f64",       "golden_sample_rms",
-    "tie_flip_share",
+constexpr std::array<std::string_view, 11> kGates{
+    "final_logits_max_abs", "final_logits_mean_abs",   "probability_sum", "probability_cut",
+    "forbidden_weight",     "forbidden_weight_others", "position",        "golden_logits_f32",
+    "golden_logits_f64",    "golden_sample_rms",       "tie_flip_share",
 };
 
 class Parser {

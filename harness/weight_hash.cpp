@@ -31,7 +31,11 @@ std::string weight_hash(std::vector<StoredTensor> tensors) {
     lines += fmt::format("{} {} {} {}\n", tensor.name, dtype_safetensors_name(tensor.dtype),
                          tensor.shape.to_string(), sha256_hex(tensor.read));
   }
-  return sha256_hex([&](const TakeBytes& take) { take(std::as_bytes(std::span(lines))); });
+  return sha256_hex(std::as_bytes(std::span(lines)));
+}
+
+std::string sha256_hex(std::span<const std::byte> bytes) {
+  return sha256_hex([&](const TakeBytes& take) { take(bytes); });
 }
 
 }  // namespace plumbline

@@ -27,4 +27,7 @@ struct StoredTensor {
 // "<name> <dtype as safetensors names it> <shape as [2, 3]> <SHA-256 of the bytes, hex>\n".
 std::string weight_hash(std::vector<StoredTensor> tensors);
 
+// SHA-256 in hex.
+std::string sha256_hex(std::span<const std::byte> bytes);
+
 }  // namespace plumbline

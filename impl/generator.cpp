@@ -1,13 +1,13 @@
 #include "impl/generator.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
 #include "impl/positions.h"
-#include "impl/rng.h"
 
 namespace plumbline::native {
 namespace {
@@ -37,8 +37,8 @@ std::unique_ptr<Cache> make_cache(const Engine& engine, std::int64_t prompt,
   return engine.make_cache(spec);
 }
 
-double uniform_for(const GenerationOptions& options, std::size_t draw) {
-  if (options.uniforms.empty()) return uniform(options.seed, 0, draw);
+std::optional<double> uniform_for(const GenerationOptions& options, std::size_t draw) {
+  if (options.uniforms.empty()) return std::nullopt;
   if (draw >= options.uniforms.size()) {
     throw Error(fmt::format("there are {} uniforms, and another draw", options.uniforms.size()), "generate");
   }
@@ -58,6 +58,10 @@ Tensor feed(Engine& engine, Cache& cache, std::span<const TokenId> tokens, Probe
   for (float& value : narrowed.values<float>())
     value = static_cast<float>(element_as_f64(logits.view(), i++));
   return narrowed;
+}
+
+TensorView row_of(const Tensor& logits) {
+  return {logits.bytes().data(), logits.dtype(), {logits.elements()}};
 }
 
 bool contains(std::span<const std::int64_t> ids, TokenId token) {
@@ -98,8 +102,10 @@ GenerationResult generate(Engine& engine, Sampler& sampler, std::span<const Toke
   for (bool wanted_more = true;;) {
     const Tensor logits = feed(engine, *cache, std::span<const TokenId>(history).subspan(fed), sink);
     fed = history.size();
-    const double noise = greedy ? 0.0 : uniform_for(options, result.tokens.size());
-    const TokenId token = sampler.sample(logits.values<float>(), history, options.sampling, noise, sink);
+    SamplingStep step{row_of(logits), history, static_cast<std::int64_t>(result.tokens.size())};
+    step.step = history.size();
+    if (!greedy) step.uniform = uniform_for(options, result.tokens.size());
+    const TokenId token = sampler.sample(step, options.sampling, sink);
     history.push_back(token);
     result.tokens.push_back(token);
     if (on_token) wanted_more = on_token(token);

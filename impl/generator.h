@@ -14,8 +14,9 @@ namespace plumbline::native {
 // prompt and output together reach the config's max_position_embeddings. `on_token` sees each token as it is
 // chosen; where it returns false the loop ends early (StopReason::callback). The last token is
 // not fed back: the cache holds prompt + generated - 1 tokens. Draw i takes options.uniforms[i], or else
-// uniform(seed, 0, i) of impl/rng.h. Throws Error for an empty prompt, one longer than the context, token ids
-// outside the vocabulary, a negative max_new_tokens, or too few uniforms.
+// the sampler's own stream, whose step is the position that the new token takes: going on with a longer
+// prompt repeats no draw. Throws Error for an empty prompt, one longer than the context, token ids outside
+// the vocabulary, a negative max_new_tokens, or too few uniforms.
 GenerationResult generate(Engine& engine, Sampler& sampler, std::span<const TokenId> prompt,
                           const GenerationOptions& options, ProbeSink& sink,
                           std::function<bool(TokenId)> on_token = {});

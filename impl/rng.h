@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 namespace plumbline::native {
 
@@ -16,5 +18,18 @@ PhiloxCounter philox4x32(PhiloxCounter counter, PhiloxKey key);
 
 // Uniform in [0, 1) with 53 random bits, for draw `step` of sequence `row`. Key: seed; counter: step, row.
 double uniform(std::uint64_t seed, std::uint64_t row, std::uint64_t step);
+
+// The draws of one row, one after the other. Three numbers are its whole state.
+struct UniformStream {
+  std::uint64_t seed = 0;
+  std::uint64_t row = 0;
+  std::uint64_t step = 0;  // of the next draw
+
+  double next() { return uniform(seed, row, step++); }
+  std::string save() const;  // "philox4x32-10 SEED ROW STEP"
+  // What save() gave; throws Error for any other text.
+  static UniformStream restore(std::string_view text);
+  bool operator==(const UniformStream&) const = default;
+};
 
 }  // namespace plumbline::native

@@ -1,7 +1,7 @@
 // Phase 4: does the sampler chain choose what it should? Both sides are fed the same logits and the same
-// uniforms; every stage is judged by the reference's replay of the stage's own input.
+// uniforms; every stage is judged by the reference's replay of the stage's own input. The whole chain is in
+// phase4_chain.cpp.
 #include <cmath>
-#include <limits>
 #include <set>
 
 #include <fmt/format.h>
@@ -12,6 +12,7 @@
 #include "impl/sampler.h"
 #include "phases/support/chain.h"
 #include "phases/support/sides.h"
+#include "phases/support/stream_tests.h"
 #include "phases/support/suite.h"
 #include "reference/sampler.h"
 
@@ -25,40 +26,15 @@ namespace {
 
 constexpr double kLargestUniform = 1.0 - 0x1p-53;
 
-struct LogitRow {
-  std::string name;
-  std::vector<TokenId> history;
-  std::vector<float> logits;
-};
-
-// The reference's last row of logits for some prompts, as they are and flattened (a real model's are peaked).
-std::vector<LogitRow> make_logit_rows() {
-  std::vector<LogitRow> rows;
-  std::set<std::string> seen;  // where the goldens are few, one prompt may be nearest to two of these
-  std::vector<Prompt> prompts{prompt_like("prose", 37)};
-  if (!options().quick) {
-    prompts.push_back(prompt_like("hello", 1));
-    prompts.push_back(prompt_like("chat", 112));
-  }
-  for (const Prompt& prompt : prompts) {
-    if (!seen.insert(prompt.name).second) continue;
-    const Trace trace = record_prefill(reference(), prompt.ids, ProbeFilter({"lm_head"}));
-    const Tensor last = copy_host(trace.steps.at(0).tensors.at({Probe::lm_head, -1}).view().last_rows(1));
-    const std::span<const float> values = last.values<float>();
-    LogitRow row{prompt.name, prompt.ids, {values.begin(), values.end()}};
-    rows.push_back(row);
-    for (float& logit : row.logits) logit *= 0.25f;
-    row.name += " flattened";
-    rows.push_back(std::move(row));
-  }
-  return rows;
+// Draws of a test: enough for a power near 1, or, to be quick, what every test has at least.
+std::int64_t draws_of(std::int64_t thorough) {
+  return options().quick ? 1'000'000 : thorough;
 }
+constexpr std::int64_t kManyDraws = 20'000'000;
+// Of pairs of the sampler's own draws: what they could show is a stream that ignores row or step.
+constexpr std::int64_t kPairs = 2'000'000;
 
-// Made once for all cases.
-const std::vector<LogitRow>& logit_rows() {
-  static const std::vector<LogitRow> rows = make_logit_rows();
-  return rows;
-}
+const std::vector<double> kUneven{0.4, 0.25, 0.125, 0.1, 0.0625, 0.0375, 0.025};
 
 SamplingParams at_temperature(double temperature) {
   SamplingParams params;
@@ -72,6 +48,106 @@ std::string kept_ids(const Tensor& stage) {
     if (std::isfinite(element_as_f64(stage.view(), id))) text += fmt::format("{} ", id);
   }
   return text;
+}
+
+LogitRow row_of(std::string name, const std::vector<float>& logits) {
+  const Shape shape{static_cast<std::int64_t>(logits.size())};
+  return {std::move(name), {}, 0, Tensor::from<float>(DType::f32, shape, std::span(logits))};
+}
+
+std::vector<LogitRow> made_up_rows(std::int64_t vocab) {
+  std::vector<LogitRow> rows;
+  for (const LogitKind kind : kLogitKinds) rows.push_back(made_up_row(kind, vocab));
+  return rows;
+}
+
+// Draws of the native sampler from its own stream: row and step of draw i by `place`.
+using Place = std::function<std::pair<std::uint64_t, std::uint64_t>(std::int64_t)>;
+class OwnStream {
+ public:
+  OwnStream(std::uint64_t seed, const std::vector<double>& probabilities)
+      : sampler_(native::make_sampler(seed)), params_(at_temperature(1)) {
+    for (const double p : probabilities) logits_.push_back(static_cast<float>(std::log(p)));
+  }
+  std::size_t draw(std::uint64_t row, std::uint64_t step) {
+    SamplingStep given{{logits_.data(), DType::f32, {static_cast<std::int64_t>(logits_.size())}}, {}};
+    given.row = row;
+    given.step = step;
+    return static_cast<std::size_t>(sampler_->sample(given, params_, nothing_));
+  }
+
+ private:
+  std::unique_ptr<Sampler> sampler_;
+  SamplingParams params_;
+  std::vector<float> logits_;
+  NullSink nothing_;
+};
+
+std::size_t part_of(double uniform, std::size_t parts) {
+  return static_cast<std::size_t>(uniform * static_cast<double>(parts));
+}
+
+StreamTest uniforms_in_bins() {
+  return count_bins(
+      "native uniforms in 16 equal bins", "seed 1, row 0", equal_bins(16), draws_of(kManyDraws), [] {
+        return
+            [](std::int64_t i) { return part_of(native::uniform(1, 0, static_cast<std::uint64_t>(i)), 16); };
+      });
+}
+
+StreamTest low_bits_of_uniforms() {
+  return count_bins("the lowest 4 of their 53 bits", "seed 2, row 0", equal_bins(16), draws_of(kManyDraws),
+                    [] {
+                      return [](std::int64_t i) {
+                        const double u = native::uniform(2, 0, static_cast<std::uint64_t>(i));
+                        return static_cast<std::size_t>(static_cast<std::uint64_t>(u * 0x1p53) & 15);
+                      };
+                    });
+}
+
+// Which of four quarters two uniforms lie in.
+StreamTest pairs_of_uniforms(std::string what, std::string subject,
+                             std::function<std::pair<double, double>(std::uint64_t)> pair) {
+  return count_bins(std::move(what), std::move(subject), equal_bins(16), draws_of(kManyDraws), [pair] {
+    return [pair](std::int64_t i) {
+      const auto [first, second] = pair(static_cast<std::uint64_t>(i));
+      return part_of(first, 4) * 4 + part_of(second, 4);
+    };
+  });
+}
+
+StreamTest native_draws() {
+  return count_bins(
+      "native sampler's own draws from 7 tokens", "seed 3, row 0", kUneven, draws_of(kManyDraws), [] {
+        auto stream = std::make_shared<OwnStream>(3, kUneven);
+        return [stream](std::int64_t i) { return stream->draw(0, static_cast<std::uint64_t>(i)); };
+      });
+}
+
+// Two draws each from four equal tokens: all 16 pairs are as likely.
+StreamTest pairs_of_draws(std::string what, std::string subject, std::uint64_t other_row,
+                          std::uint64_t steps_each) {
+  return count_bins(std::move(what), std::move(subject), equal_bins(16), draws_of(kPairs), [=] {
+    auto stream = std::make_shared<OwnStream>(4, equal_bins(4));
+    return [=](std::int64_t i) {
+      const std::uint64_t step = static_cast<std::uint64_t>(i) * steps_each;
+      return stream->draw(0, step) * 4 + stream->draw(other_row, step + steps_each - 1);
+    };
+  });
+}
+
+StreamTest torch_draws() {
+  constexpr std::int64_t kAtOnce = 1'000'000;
+  StreamTest test{"LibTorch's multinomial from the same 7 tokens", "seeds 5, 6, …", kUneven, {}};
+  test.counts.assign(kUneven.size(), 0);
+  const std::vector<float> probabilities(kUneven.begin(), kUneven.end());
+  for (std::int64_t i = 0; i < draws_of(kManyDraws) / kAtOnce; ++i) {
+    const auto seed = static_cast<std::uint64_t>(5 + i);
+    for (const TokenId token : reference::multinomial(probabilities, kAtOnce, seed)) {
+      ++test.counts.at(static_cast<std::size_t>(token));
+    }
+  }
+  return test;
 }
 
 }  // namespace
@@ -88,179 +164,182 @@ TEST_CASE("4A.1 RNG: the same seed gives the same stream, another seed, row or s
                stream(7, 0) == stream(8, 0) ? "true" : "false");
   record_equal("another row gives the same stream", "rows 0 and 1", "false",
                stream(7, 0) == stream(7, 1) ? "true" : "false");
+  native::UniformStream begun{7, 3, 0};
+  for (int i = 0; i < 5; ++i) begun.next();
+  native::UniformStream restored = native::UniformStream::restore(begun.save());
+  record_equal("a stream saved after 5 draws and restored", begun.save(), fmt::format("{}", begun.next()),
+               fmt::format("{}", restored.next()));
 
   const std::vector<float> flat(64, 1.0f / 64);
-  const auto draws = [&](std::uint64_t seed) {
+  const auto torch_draws = [&](std::uint64_t seed) {
     return fmt::format("{}", fmt::join(reference::multinomial(flat, 64, seed), " "));
   };
-  record_equal("LibTorch's draws, drawn twice", "seed 7", draws(7), draws(7));
+  record_equal("LibTorch's draws, drawn twice", "seed 7", torch_draws(7), torch_draws(7));
   record_equal("another seed gives the same draws", "LibTorch, seeds 7 and 8", "false",
-               draws(7) == draws(8) ? "true" : "false");
+               torch_draws(7) == torch_draws(8) ? "true" : "false");
+  const auto drawn_by = [](Sampler& sampler) {
+    std::string text;
+    NullSink nothing;
+    const LogitRow row = made_up_row(LogitKind::equal, 64);
+    for (std::uint64_t step = 0; step < 64; ++step) {
+      SamplingStep given{row.logits.view(), {}};
+      given.step = step;
+      text += fmt::format("{} ", sampler.sample(given, at_temperature(1), nothing));
+    }
+    return text;
+  };
+  record_equal(
+      "the two sides' own streams are the same", "seed 7", "false",
+      drawn_by(*native::make_sampler(7)) == drawn_by(*reference::make_sampler(7)) ? "true" : "false");
   add_assumption(
       "the two sides' own streams differ, and should: Philox by seed, row and step on one, LibTorch's "
-      "generator on the "
-      "other. Parity of draws is asked with one stream of uniforms injected into both.");
+      "Mersenne "
+      "twister and multinomial on the other. Parity of draws is asked with one stream of uniforms injected "
+      "into "
+      "both.");
 }
 
-TEST_CASE("4A.1 RNG: uniforms lie in [0, 1), do not repeat, and average one half", "[4A.1]") {
+TEST_CASE("4A.1 RNG: each side's own draws follow the probabilities, and are independent", "[4A.1]") {
+  const auto at = [](std::uint64_t seed, std::uint64_t row, std::uint64_t step) {
+    return native::uniform(seed, row, step);
+  };
+  record_family({
+      uniforms_in_bins(),
+      low_bits_of_uniforms(),
+      pairs_of_uniforms("uniforms of neighbouring steps, pairs in 4 x 4 bins", "seed 1, row 1",
+                        [&](std::uint64_t i) { return std::pair(at(1, 1, 2 * i), at(1, 1, 2 * i + 1)); }),
+      pairs_of_uniforms("uniforms of two rows, pairs in 4 x 4 bins", "seed 1, rows 2 and 3",
+                        [&](std::uint64_t i) { return std::pair(at(1, 2, i), at(1, 3, i)); }),
+      pairs_of_uniforms("uniforms of two seeds, pairs in 4 x 4 bins", "seeds 1 and 2, row 4",
+                        [&](std::uint64_t i) { return std::pair(at(1, 4, i), at(2, 4, i)); }),
+      native_draws(),
+      pairs_of_draws("sampler's draws of two rows, pairs of 4 tokens", "seed 4, rows 0 and 1", 1, 1),
+      pairs_of_draws("sampler's draws of neighbouring steps, pairs of 4 tokens", "seed 4, row 0", 0, 2),
+      torch_draws(),
+  });
+}
+
+TEST_CASE("4A.1 RNG: uniforms lie in [0, 1) and do not repeat", "[4A.1]") {
   constexpr int kDraws = 100000;
   std::set<double> seen;
-  double sum = 0;
   bool inside = true;
   for (std::uint64_t step = 0; step < kDraws; ++step) {
     const double u = native::uniform(1, 0, step);
     inside = inside && u >= 0 && u < 1;
-    sum += u;
     seen.insert(u);
   }
   record_equal("all in [0, 1)", "100,000 draws, seed 1", "true", inside ? "true" : "false");
   record_equal("distinct values", "100,000 draws, seed 1", std::to_string(kDraws),
                std::to_string(seen.size()));
-  // Five standard deviations of the mean of a uniform: 5 / sqrt(12 n).
-  record(check_at_most("mean", "100,000 draws, seed 1", "|mean - 1/2|", std::fabs(sum / kDraws - 0.5),
-                       5 / std::sqrt(12.0 * kDraws)));
 }
 
 TEST_CASE("4A.1 RNG: given the same uniforms, both sides draw the same token", "[4A.1]") {
-  for (const LogitRow& row : logit_rows()) {
+  for (const LogitRow& row : model_rows()) {
     for (const double u : {0.0, 0.1, 0.25, 0.5, 0.77, 0.999, kLargestUniform}) {
-      record_chain(row.name, row.logits, row.history, at_temperature(1.0), u);
+      record_chain(row, at_temperature(1.0), u);
     }
+  }
+  for (const LogitRow& row : made_up_rows(1000)) {
+    for (const double u : {0.0, 0.5, kLargestUniform}) record_chain(row, at_temperature(1.0), u);
+  }
+}
+
+TEST_CASE("4A.1 RNG: a uniform on the edge between two tokens takes the later, and no token is impossible",
+          "[4A.1]") {
+  const float dropped = -std::numeric_limits<float>::infinity();
+  // Probabilities 0, 1/4, 0, 1/2, 1/4, 0: their cumulative sums are exact.
+  const float ln2 = std::log(2.0f);
+  const LogitRow row =
+      row_of("[0, 1/4, 0, 1/2, 1/4, 0]", {dropped, -2 * ln2, dropped, -ln2, -2 * ln2, dropped});
+  const auto drawn = [&](double u) { return std::to_string(native_draw(row, at_temperature(1), u).token); };
+  const std::vector<std::pair<double, const char*>> edges{
+      {0.0, "1"},  {std::nextafter(0.25, 0), "1"}, {0.25, "3"},
+      {0.5, "3"},  {std::nextafter(0.75, 0), "3"}, {0.75, "4"},
+      {0.99, "4"}, {kLargestUniform, "4"}};
+  for (const auto& [u, token] : edges) {
+    record_equal("token drawn", fmt::format("{}, u {:.17g}", row.name, u), token, drawn(u));
   }
 }
 
 TEST_CASE("4A.2 temperature: scaling is exact, softmax within its bound, zero is greedy", "[4A.2]") {
-  for (const LogitRow& row : logit_rows()) {
-    for (const double temperature : {0.0, 1e-3, 0.1, 0.7, 1.0, 1.5, 1e3}) {
-      record_chain(row.name, row.logits, row.history, at_temperature(temperature), 0.5);
-    }
+  const std::vector<double> temperatures{0.0, 1e-3, 0.1, 0.7, 1.0, 1.5, 30.0, 1e3};
+  for (const LogitRow& row : model_rows()) {
+    for (const double temperature : temperatures) record_chain(row, at_temperature(temperature), 0.5);
   }
-}
-
-TEST_CASE("4B.1 top-k: every size of k, and ties at the k-th value are kept", "[4B.1]") {
-  for (const LogitRow& row : logit_rows()) {
-    const auto vocab = static_cast<std::int64_t>(row.logits.size());
-    for (const std::int64_t k :
-         {std::int64_t{0}, std::int64_t{1}, std::int64_t{3}, std::int64_t{20}, vocab - 1, vocab, vocab + 5}) {
-      SamplingParams params = at_temperature(1.0);
-      params.top_k = k;
-      record_chain(row.name, row.logits, row.history, params, 0.5);
-    }
-  }
-  SamplingParams three = at_temperature(1.0);
-  three.top_k = 3;
-  const std::vector<float> ties{5, 4, 3, 3, 3, 1};
-  record_chain("[5,4,3,3,3,1]", ties, {}, three, 0.5);
-  const ChainRun run = run_chain(*native::make_sampler(), ties, {}, three, 0.5);
-  record_equal("kept ids", "top-k 3 of [5,4,3,3,3,1]", "0 1 2 3 4 ",
-               kept_ids(run.stages.at(Probe::sample_top_k)));
-}
-
-TEST_CASE("4B.2 top-p: the kept set, its boundary and what is left to sum to 1", "[4B.2]") {
-  for (const LogitRow& row : logit_rows()) {
-    for (const double p : {0.0, 0.1, 0.5, 0.8, 0.9, 0.95, 1.0}) {
-      SamplingParams params = at_temperature(1.0);
-      params.top_p = p;
-      record_chain(row.name, row.logits, row.history, params, 0.5);
-    }
-  }
-  SamplingParams half = at_temperature(1.0);
-  half.top_p = 0.5;
-  const std::vector<float> uniform(8, 0.0f);
-  const ChainRun run = run_chain(*native::make_sampler(), uniform, {}, half, 0.5);
-  record_equal("kept ids", "top-p 0.5 of eight equal logits", "4 5 6 7 ",
-               kept_ids(run.stages.at(Probe::sample_top_p)));
-  // Dyadic probabilities, exact in binary: 1/2, 1/4, 1/8, 1/8.
-  const float ln2 = std::log(2.0f);
-  record_chain("[3,2,1,1] ln 2", std::vector<float>{3 * ln2, 2 * ln2, ln2, ln2}, {}, half, 0.9);
-}
-
-TEST_CASE("4B.3 the chain: combinations of all stages", "[4B.3]") {
-  const std::vector<double> uniforms = options().quick ? std::vector{0.3} : std::vector{0.3, 0.9};
-  for (const LogitRow& row : logit_rows()) {
-    for (const double temperature : {0.0, 0.7, 1.3}) {
-      for (const std::int64_t k : {0, 20}) {
-        for (const double p : {0.8, 1.0}) {
-          for (const double penalty : {1.0, 1.3}) {
-            SamplingParams params = at_temperature(temperature);
-            params.top_k = k;
-            params.top_p = p;
-            params.min_p = k == 0 ? 0.0 : 0.05;
-            params.repetition_penalty = penalty;
-            for (const double u : uniforms) record_chain(row.name, row.logits, row.history, params, u);
-          }
-        }
+  for (const LogitKind kind : {LogitKind::normal, LogitKind::flat, LogitKind::holes, LogitKind::ties}) {
+    const LogitRow row = made_up_row(kind, 1000);
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      for (const double temperature : temperatures) {
+        record_chain(stored_as(row, dtype), at_temperature(temperature), 0.5);
       }
     }
   }
 }
 
-TEST_CASE("4B.3 the chain: each stage of Hugging Face's chain gives the same logits", "[4B.3]") {
-  if (!goldens()) return record_skip("golden chain", "no goldens for these weights");
-  if (goldens()->sampling.is_null())
-    return record_skip("golden chain", "these goldens have no sampling.json");
-  const GoldenTensors tensors(goldens()->directory / goldens()->sampling.at("file").get<std::string>());
-  for (const nlohmann::json& entry : goldens()->sampling.at("cases")) {
-    const std::string name = entry.at("name");
-    std::vector<TokenId> history;
-    for (const GoldenPrompt& prompt : goldens()->prompts) {
-      if (prompt.name == entry.at("prompt")) history = prompt.ids;
+TEST_CASE("4B.1 top-k: every size of k, and ties at the k-th value are kept", "[4B.1]") {
+  const auto at_each_k = [](const LogitRow& row) {
+    const std::int64_t vocab = row.vocab();
+    for (const std::int64_t k : std::set<std::int64_t>{0, 1, 3, 20, vocab / 2, vocab - 1, vocab, vocab + 5}) {
+      SamplingParams params = at_temperature(1.0);
+      params.top_k = k;
+      record_chain(row, params, 0.5);
     }
-    SamplingParams params;
-    std::map<std::string, Probe> stage_of;
-    const std::map<std::string, Probe> probes{{"repetition_penalty", Probe::sample_penalized},
-                                              {"temperature", Probe::sample_scaled},
-                                              {"top_k", Probe::sample_top_k},
-                                              {"top_p", Probe::sample_top_p},
-                                              {"min_p", Probe::sample_min_p}};
-    for (const nlohmann::json& stage : entry.at("chain")) {
-      const std::string tensor = stage.at("tensor");
-      const std::string kind = tensor.substr(tensor.rfind('.') + 1);
-      const double value = stage.at("value");
-      stage_of[tensor] = probes.at(kind);
-      if (kind == "repetition_penalty") params.repetition_penalty = value;
-      if (kind == "temperature") params.temperature = value;
-      if (kind == "top_k") params.top_k = static_cast<std::int64_t>(value);
-      if (kind == "top_p") params.top_p = value;
-      if (kind == "min_p") params.min_p = value;
+  };
+  for (const LogitRow& row : model_rows()) at_each_k(row);
+  for (const std::int64_t vocab : {1, 2, 5, 64, 1000}) {
+    for (const LogitRow& row : made_up_rows(vocab)) at_each_k(row);
+  }
+  SamplingParams three = at_temperature(1.0);
+  three.top_k = 3;
+  const LogitRow ties = row_of("[5,4,3,3,3,1]", {5, 4, 3, 3, 3, 1});
+  record_chain(ties, three, 0.5);
+  record_equal("kept ids", "top-k 3 of [5,4,3,3,3,1]", "0 1 2 3 4 ",
+               kept_ids(native_draw(ties, three, 0.5).stages.at(Probe::sample_top_k)));
+}
+
+TEST_CASE("4B.2 top-p: the kept set, its boundary and what is left to sum to 1", "[4B.2]") {
+  const std::vector<double> ps{0.0, 1e-6, 0.1, 0.5, 0.8, 0.9, 0.95, 0.999, 1.0};
+  const auto at_each_p = [&](const LogitRow& row) {
+    std::optional<Tensor> fewer;
+    for (const double p : ps) {
+      SamplingParams params = at_temperature(1.0);
+      params.top_p = p;
+      record_chain(row, params, 0.5);
+      Tensor kept = native_draw(row, params, 0.5).stages.at(Probe::sample_top_p);
+      if (fewer) record(check_nested("a larger p keeps all that a smaller one does", row.name, *fewer, kept));
+      fewer = std::move(kept);
     }
-    const std::span<const float> logits = tensors.at(name + ".logits").values<float>();
-    const ChainRun native_run = run_chain(*native::make_sampler(), logits, history, params, 0.5);
-    const ChainRun reference_run = run_chain(*reference::make_sampler(), logits, history, params, 0.5);
-    for (const auto& [tensor, probe] : stage_of) {
-      const std::string stage = std::string(probe_spec(probe).name);
-      record(check_same_bits(stage + ", native and golden", name, native_run.stages.at(probe).view(),
-                             tensors.at(tensor).view()));
-      record(check_same_bits(stage + ", reference and golden", name, reference_run.stages.at(probe).view(),
-                             tensors.at(tensor).view()));
-    }
+  };
+  for (const LogitRow& row : model_rows()) at_each_p(row);
+  for (const std::int64_t vocab : {1, 2, 5, 1000}) {
+    for (const LogitRow& row : made_up_rows(vocab)) at_each_p(row);
   }
 }
 
-TEST_CASE("4B.3 the chain: what cannot be sampled from is refused", "[4B.3]") {
-  const float inf = std::numeric_limits<float>::infinity();
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const auto outcome = [](Sampler& sampler, const std::vector<float>& logits, const SamplingParams& params) {
-    NullSink nothing;
-    try {
-      return fmt::format("token {}", sampler.sample(logits, {}, params, 0.5, nothing));
-    } catch (const Error&) {
-      return std::string("refused");
-    }
+TEST_CASE("4B.2 top-p: where every probability is a power of two, the kept set is exact", "[4B.2]") {
+  const auto keeps = [](const std::string& name, const std::vector<float>& logits, double p,
+                        const std::string& expected) {
+    SamplingParams params = at_temperature(1.0);
+    params.top_p = p;
+    const LogitRow row = row_of(name, logits);
+    record_equal("kept ids", fmt::format("top-p {} of {}", p, name), expected,
+                 kept_ids(native_draw(row, params, 0.5).stages.at(Probe::sample_top_p)));
   };
-  SamplingParams bad_p = at_temperature(1.0);
-  bad_p.top_p = 1.5;
-  const std::unique_ptr<Sampler> native_sampler = native::make_sampler(),
-                                 reference_sampler = reference::make_sampler();
-  for (Sampler* sampler : {native_sampler.get(), reference_sampler.get()}) {
-    const std::string side = sampler == native_sampler.get() ? "native" : "reference";
-    record_equal("a NaN logit", side, "refused", outcome(*sampler, {1, nan, 2}, at_temperature(1.0)));
-    record_equal("a NaN logit, greedy", side, "refused", outcome(*sampler, {1, nan, 2}, at_temperature(0.0)));
-    record_equal("all -inf", side, "refused", outcome(*sampler, {-inf, -inf}, at_temperature(1.0)));
-    record_equal("no logits", side, "refused", outcome(*sampler, {}, at_temperature(1.0)));
-    record_equal("negative temperature", side, "refused", outcome(*sampler, {1, 2}, at_temperature(-1.0)));
-    record_equal("top-p of 1.5", side, "refused", outcome(*sampler, {1, 2}, bad_p));
-  }
+  const std::vector<float> eight(8, 0.0f);
+  const double below = std::nextafter(0.5, 0), above = std::nextafter(0.5, 1);
+  keeps("eight equal", eight, 0.5, "4 5 6 7 ");
+  keeps("eight equal", eight, above, "3 4 5 6 7 ");
+  keeps("eight equal", eight, below, "4 5 6 7 ");
+  keeps("eight equal", eight, 0.0, "7 ");
+  keeps("eight equal", eight, 0.125, "7 ");
+  keeps("eight equal", eight, 0.875, "1 2 3 4 5 6 7 ");
+  const float ln2 = std::log(2.0f);
+  const std::vector<float> halves{3 * ln2, 2 * ln2, ln2, ln2};  // 1/2, 1/4, 1/8, 1/8
+  keeps("[1/2, 1/4, 1/8, 1/8]", halves, 0.5, "0 ");
+  keeps("[1/2, 1/4, 1/8, 1/8]", halves, 0.75, "0 1 ");
+  keeps("[1/2, 1/4, 1/8, 1/8]", halves, std::nextafter(0.75, 1), "0 1 3 ");
+  keeps("[1/2, 1/4, 1/8, 1/8]", halves, 0.875, "0 1 3 ");
+  keeps("[1/2, 1/4, 1/8, 1/8]", halves, std::nextafter(0.875, 1), "0 1 2 3 ");
 }
 
 }  // namespace plumbline::phases

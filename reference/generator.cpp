@@ -2,29 +2,21 @@
 
 #include <algorithm>
 #include <numeric>
-#include <random>
+#include <optional>
 #include <string>
 
 namespace plumbline::reference {
 namespace {
 
-class Uniforms {
- public:
-  explicit Uniforms(const GenerationOptions& options) : given_(options.uniforms), random_(options.seed) {}
-  double next() {
-    if (given_.empty()) return static_cast<double>(random_() >> 11) * 0x1p-53;
-    if (used_ == given_.size()) {
-      throw Error("only " + std::to_string(used_) + " uniforms were given", "generation",
-                  "one for each new token");
-    }
-    return given_[used_++];
+// nullopt: from the sampler's own stream.
+std::optional<double> uniform_for(const GenerationOptions& options, std::size_t draw) {
+  if (options.uniforms.empty()) return std::nullopt;
+  if (draw == options.uniforms.size()) {
+    throw Error("only " + std::to_string(draw) + " uniforms were given", "generation",
+                "one for each new token");
   }
-
- private:
-  const std::vector<double>& given_;
-  std::mt19937_64 random_;
-  std::size_t used_ = 0;
-};
+  return options.uniforms[draw];
+}
 
 // f32 logits of the last position, from a sequence computed anew.
 std::vector<float> last_logits(Engine& engine, Cache& cache, std::span<const TokenId> tokens) {
@@ -63,7 +55,6 @@ GenerationResult generate(Engine& engine, Sampler& sampler, std::span<const Toke
   const auto given = static_cast<std::int64_t>(prompt.size());
   const std::int64_t capacity = given + std::min(longest - given, options.max_new_tokens);  // cannot overflow
   const std::unique_ptr<Cache> cache = engine.make_cache({options.cache, 1, capacity, engine.info().storage});
-  Uniforms uniforms(options);
   NullSink nothing;
   std::vector<TokenId> tokens(prompt.begin(), prompt.end());
   GenerationResult result;
@@ -74,8 +65,11 @@ GenerationResult generate(Engine& engine, Sampler& sampler, std::span<const Toke
       break;
     }
     const std::vector<float> logits = last_logits(engine, *cache, tokens);
-    const double uniform = options.sampling.temperature == 0.0 ? 0.0 : uniforms.next();
-    const TokenId token = sampler.sample(logits, tokens, options.sampling, uniform, nothing);
+    const TensorView row(logits.data(), DType::f32, Shape{static_cast<std::int64_t>(logits.size())});
+    SamplingStep step{row, tokens, static_cast<std::int64_t>(result.tokens.size())};
+    step.step = tokens.size();
+    if (options.sampling.temperature != 0.0) step.uniform = uniform_for(options, result.tokens.size());
+    const TokenId token = sampler.sample(step, options.sampling, nothing);
     tokens.push_back(token);
     result.tokens.push_back(token);
     const auto& ends = options.eos_token_ids;

@@ -20,28 +20,55 @@ void emit(ProbeSink& sink, Probe probe, const at::Tensor& values) {
   if (access == ProbeSink::Access::write) sink.modify(id, mutable_view_of(values));
 }
 
-at::Tensor checked_logits(std::span<const float> logits) {
-  const at::Tensor values = at::empty({static_cast<std::int64_t>(logits.size())}, at::kFloat);
-  std::copy(logits.begin(), logits.end(), values.mutable_data_ptr<float>());
-  if (logits.empty()) throw Error("no logits", "sampling");
-  if (at::isnan(values).any().item<bool>()) throw Error("a logit is NaN", "sampling");
-  if ((values == kMinusInfinity).all().item<bool>()) throw Error("every logit is -inf", "sampling");
-  return values;
+// No NaN, one above -inf, and for a draw no +inf.
+void check(const at::Tensor& scores, bool infinity_allowed, std::uint64_t row, const char* stage) {
+  const std::string where = std::string("sampling, ") + stage + ", row " + std::to_string(row);
+  const std::int64_t nans = at::isnan(scores).sum().item<std::int64_t>();
+  if (nans > 0) throw Error(std::to_string(nans) + " logits are NaN", where);
+  if ((scores == kMinusInfinity).all().item<bool>()) throw Error("every logit is -inf", where);
+  const bool infinite = (scores == -kMinusInfinity).any().item<bool>();
+  if (infinite && !infinity_allowed) throw Error("a logit is infinite", where);
+}
+
+// How often each token occurs, [vocab] f32.
+at::Tensor occurrences(std::span<const TokenId> tokens, std::int64_t vocab) {
+  const at::Tensor counts = at::zeros({vocab}, at::kFloat);
+  for (const TokenId token : tokens) counts.mutable_data_ptr<float>()[token] += 1;
+  return counts;
 }
 
 // Every token that has occurred, once each: positive / p, negative * p.
-at::Tensor penalized(const at::Tensor& logits, std::span<const TokenId> history, double penalty) {
-  const at::Tensor occurred = at::zeros({logits.size(0)}, at::kBool);
-  for (const TokenId token : history) {
-    if (!(token >= 0 && token < logits.size(0))) {
-      throw Error("token " + std::to_string(token) + " is outside the vocabulary of " +
-                      std::to_string(logits.size(0)),
-                  "sampling: history");
-    }
-    occurred.mutable_data_ptr<bool>()[token] = true;
-  }
+at::Tensor penalize_repetition(const at::Tensor& logits, std::span<const TokenId> history, double penalty) {
+  const at::Tensor occurred = occurrences(history, logits.size(0)) > 0;
   const at::Tensor changed = at::where(logits < 0, logits * penalty, logits / penalty);
   return at::where(occurred, changed, logits);
+}
+
+// logit - frequency * count, then - presence where the count is not 0 (the two penalties of OpenAI's API).
+at::Tensor penalize_generated(const at::Tensor& logits, std::span<const TokenId> generated,
+                              const SamplingParams& params) {
+  const at::Tensor counts = occurrences(generated, logits.size(0));
+  const at::Tensor present = (counts > 0).to(at::kFloat);
+  return logits - counts * params.frequency_penalty - present * params.presence_penalty;
+}
+
+at::Tensor add_biases(const at::Tensor& logits, const SamplingParams& params) {
+  const at::Tensor biases = at::zeros_like(logits);
+  for (const LogitBias& each : params.logit_bias) biases[each.token].fill_(each.bias);
+  return logits + biases;
+}
+
+at::Tensor penalized(const at::Tensor& logits, const SamplingStep& step, const SamplingParams& params) {
+  at::Tensor scores = logits;
+  if (params.repetition_penalty != 1.0) {
+    scores = penalize_repetition(scores, step.history, params.repetition_penalty);
+  }
+  if (params.frequency_penalty != 0.0 || params.presence_penalty != 0.0) {
+    const auto generated = static_cast<std::size_t>(step.generated);
+    scores = penalize_generated(scores, step.history.last(generated), params);
+  }
+  if (!params.logit_bias.empty()) scores = add_biases(scores, params);
+  return scores;
 }
 
 at::Tensor keep_top_k(const at::Tensor& scores, std::int64_t k) {
@@ -84,11 +111,12 @@ std::int64_t inverse_cdf(const at::Tensor& probs, double uniform) {
 
 class ReferenceSampler final : public Sampler {
  public:
-  TokenId sample(std::span<const float> logits, std::span<const TokenId> history,
-                 const SamplingParams& params, double uniform, ProbeSink& sink) override {
+  explicit ReferenceSampler(std::uint64_t seed) : generator_(at::detail::createCPUGenerator(seed)) {}
+
+  TokenId sample(const SamplingStep& step, const SamplingParams& params, ProbeSink& sink) override {
     validate(params);
-    require(uniform >= 0.0 && uniform < 1.0, "sample: uniform outside [0, 1)");
-    return in_torch([&] { return chain(checked_logits(logits), history, params, uniform, sink); });
+    validate(step, params);
+    return in_torch([&] { return chain(step, params, sink); });
   }
 
  private:
@@ -98,14 +126,19 @@ class ReferenceSampler final : public Sampler {
     return static_cast<TokenId>(probe.item<std::int64_t>());
   }
 
-  static TokenId chain(const at::Tensor& logits, std::span<const TokenId> history,
-                       const SamplingParams& params, double uniform, ProbeSink& sink) {
+  TokenId chain(const SamplingStep& step, const SamplingParams& params, ProbeSink& sink) const {
+    const bool greedy = params.temperature == 0.0;
+    const at::Tensor logits =
+        to_f64_torch(step.logits).to(at::kFloat);  // exact: all three types are narrower
+    check(logits, greedy, step.row, "logits");
     emit(sink, Probe::sample_logits, logits);
-    at::Tensor scores = penalized(logits, history, params.repetition_penalty);
+    at::Tensor scores = penalized(logits, step, params);
     emit(sink, Probe::sample_penalized, scores);
-    if (params.temperature == 0.0) return chosen(scores.argmax().item<std::int64_t>(), sink);
+    check(scores, greedy, step.row, "after the penalties");
+    if (greedy) return chosen(scores.argmax().item<std::int64_t>(), sink);
 
     scores = scores / params.temperature;
+    check(scores, false, step.row, "after the temperature");
     emit(sink, Probe::sample_scaled, scores);
     scores = keep_top_k(scores, params.top_k);
     emit(sink, Probe::sample_top_k, scores);
@@ -115,16 +148,23 @@ class ReferenceSampler final : public Sampler {
     emit(sink, Probe::sample_min_p, scores);
     const at::Tensor probs = at::softmax(scores, -1);
     emit(sink, Probe::sample_probs, probs);
-    const at::Tensor noise = at::full({1}, uniform, at::kDouble);
-    emit(sink, Probe::sample_noise, noise);
-    return chosen(inverse_cdf(probs, noise.item<double>()), sink);
+    return chosen(drawn(probs, step.uniform, sink), sink);
   }
+
+  std::int64_t drawn(const at::Tensor& probs, std::optional<double> uniform, ProbeSink& sink) const {
+    if (!uniform) return at::multinomial(probs, 1, /*replacement=*/true, generator_).item<std::int64_t>();
+    const at::Tensor noise = at::full({1}, *uniform, at::kDouble);
+    emit(sink, Probe::sample_noise, noise);
+    return inverse_cdf(probs, noise.item<double>());
+  }
+
+  const at::Generator generator_;
 };
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_sampler() {
-  return std::make_unique<ReferenceSampler>();
+std::unique_ptr<Sampler> make_sampler(std::uint64_t seed) {
+  return in_torch([&] { return std::make_unique<ReferenceSampler>(seed); });
 }
 
 std::vector<TokenId> multinomial(std::span<const float> probabilities, std::int64_t draws,

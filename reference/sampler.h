@@ -11,8 +11,9 @@
 
 namespace plumbline::reference {
 
-// Throws besides what harness/sampling.h lists: Error for a history token outside the vocabulary.
-std::unique_ptr<Sampler> make_sampler();
+// A draw without a given uniform is at::multinomial's, from one generator seeded with `seed` for all rows and
+// steps: then there is no .noise probe. For one thread at a time.
+std::unique_ptr<Sampler> make_sampler(std::uint64_t seed = 0);
 
 // at::multinomial with replacement, from a generator of its own seeded with `seed`. probabilities: [vocab],
 // not negative, not all zero (Error otherwise); draws >= 1.

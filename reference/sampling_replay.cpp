@@ -1,17 +1,14 @@
 #include "reference/sampling_replay.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "reference/sampler.h"
+#include "reference/sampling_filters.h"
 
 namespace plumbline::reference {
 namespace {
-
-constexpr double kUnit = 5.9604644775390625e-08;  // u = 2^-24
 
 const Tensor& input_of(const SampledStages& recorded, Probe stage) {
   const auto found = recorded.find(stage);
@@ -34,13 +31,21 @@ class StageSink final : public ProbeSink {
   Probe wanted_;
 };
 
+bool is_constant(std::span<const double> values) {
+  return std::ranges::all_of(values, [&](double value) { return value == values[0]; });
+}
+
 // The chain with one stage switched on, over that stage's input. Temperature 1 divides by 1: exact.
-Replay by_reference_chain(Probe stage, const Tensor& input, std::span<const TokenId> history,
+Replay by_reference_chain(Probe stage, const Tensor& input, const SamplingStep& given,
                           const SamplingParams& only) {
   StageSink sink(stage);
-  make_sampler()->sample(input.values<float>(), history, only, 0.0, sink);
+  SamplingStep step = given;
+  step.logits = input.view();
+  step.uniform = 0.0;
+  make_sampler()->sample(step, only, sink);
   Replay replay;
   replay.expected = to_f64(sink.seen.view());
+  replay.trivial = is_constant(replay.expected.values<double>());
   return replay;
 }
 
@@ -50,33 +55,11 @@ SamplingParams neutral() {
   return params;
 }
 
-// B = u p (D + sum p D + sqrt(n)/2 + 4) + 2^-126, D_j = |s_j - max s|, over the n kept places.
-Replay softmax(const Tensor& input) {
-  const std::span<const float> s = input.values<float>();
-  const double top = *std::max_element(s.begin(), s.end());
+// The input itself: of a stage that is off.
+Replay unchanged(const Tensor& input) {
   Replay replay;
-  replay.expected = Tensor(DType::f64, input.shape());
-  replay.bound = Tensor(DType::f64, input.shape());
-  replay.allowed = Tensor(DType::boolean, input.shape());
-  const std::span<double> p = replay.expected.values<double>(), bound = replay.bound.values<double>();
-  const std::span<std::uint8_t> kept = replay.allowed.values<std::uint8_t>();
-  double sum = 0, count = 0;
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    kept[i] = std::isfinite(s[i]) ? 1 : 0;
-    p[i] = std::exp(s[i] - top);
-    sum += p[i];
-    count += kept[i];
-  }
-  double mean_distance = 0;
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    p[i] /= sum;
-    if (kept[i] != 0) mean_distance += p[i] * (top - s[i]);
-  }
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    if (kept[i] == 0) continue;
-    bound[i] = kUnit * p[i] * ((top - s[i]) + mean_distance + std::sqrt(count) / 2 + 4) + 0x1p-126;
-  }
-  replay.trivial = count == 1;
+  replay.expected = to_f64(input.view());
+  replay.trivial = is_constant(replay.expected.values<double>());
   return replay;
 }
 
@@ -108,33 +91,34 @@ Replay greedy(const Tensor& penalized) {
 
 }  // namespace
 
-Replay replay_stage(Probe stage, const SampledStages& recorded, std::span<const float> given_logits,
-                    std::span<const TokenId> history, const SamplingParams& params) {
+Replay replay_stage(Probe stage, const SampledStages& recorded, const SamplingStep& step,
+                    const SamplingParams& params) {
   SamplingParams only = neutral();
   switch (stage) {
-    case Probe::sample_logits: {
-      const auto vocab = static_cast<std::int64_t>(given_logits.size());
-      Replay replay;
-      replay.expected = to_f64(TensorView(given_logits.data(), DType::f32, Shape{vocab}));
-      return replay;
-    }
+    case Probe::sample_logits:
+      return unchanged(copy_host(step.logits));
     case Probe::sample_penalized:
       only.repetition_penalty = params.repetition_penalty;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_logits), history, only);
+      only.presence_penalty = params.presence_penalty;
+      only.frequency_penalty = params.frequency_penalty;
+      only.logit_bias = params.logit_bias;
+      return by_reference_chain(stage, input_of(recorded, Probe::sample_logits), step, only);
     case Probe::sample_scaled:
       only.temperature = params.temperature;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_penalized), {}, only);
+      return by_reference_chain(stage, input_of(recorded, Probe::sample_penalized), step, only);
     case Probe::sample_top_k:
       only.top_k = params.top_k;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_scaled), {}, only);
-    case Probe::sample_top_p:
-      only.top_p = params.top_p;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_top_k), {}, only);
-    case Probe::sample_min_p:
-      only.min_p = params.min_p;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_top_p), {}, only);
+      return by_reference_chain(stage, input_of(recorded, Probe::sample_scaled), step, only);
+    case Probe::sample_top_p: {
+      const Tensor& input = input_of(recorded, Probe::sample_top_k);
+      return params.top_p < 1 ? replay_top_p(input, params.top_p) : unchanged(input);
+    }
+    case Probe::sample_min_p: {
+      const Tensor& input = input_of(recorded, Probe::sample_top_p);
+      return params.min_p > 0 ? replay_min_p(input, params.min_p) : unchanged(input);
+    }
     case Probe::sample_probs:
-      return softmax(input_of(recorded, Probe::sample_min_p));
+      return replay_sampling_softmax(input_of(recorded, Probe::sample_min_p));
     case Probe::sample_noise: {
       Replay replay;  // data: it must be what was injected, which the caller holds
       replay.expected = input_of(recorded, Probe::sample_noise);

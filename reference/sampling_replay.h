@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <span>
 
 #include "harness/replay.h"
 #include "harness/sampling.h"
@@ -12,12 +11,13 @@ namespace plumbline::reference {
 // The tensors of one Sampler::sample call by probe.
 using SampledStages = std::map<Probe, Tensor>;
 
-// sample_penalized … sample_min_p: the reference chain with that stage alone, over the recorded input of the
-// stage; exact. sample_probs: the softmax of the recorded input in f64 with its bound; places at -inf are
-// forbidden. sample_token: the inverse CDF over the recorded probabilities at the recorded noise.
-// `given_logits` is what the sampler was handed: sample_logits must equal it. Throws Error when a stage's
-// input was not recorded.
-Replay replay_stage(Probe stage, const SampledStages& recorded, std::span<const float> given_logits,
-                    std::span<const TokenId> history, const SamplingParams& params);
+// sample_logits: what the sampler was handed. sample_penalized, _scaled, _top_k: the reference chain with
+// that stage alone, over the stage's recorded input; exact. sample_top_p and sample_min_p: in f64; places
+// whose sum or probability lies within rounding of the edge have an alternative (docs/tolerances.md).
+// sample_probs: the softmax in f64 with its bound; places at -inf are forbidden. sample_token: the inverse
+// CDF over the recorded probabilities at the recorded noise. Throws Error when a stage's input was not
+// recorded.
+Replay replay_stage(Probe stage, const SampledStages& recorded, const SamplingStep& step,
+                    const SamplingParams& params);
 
 }  // namespace plumbline::reference

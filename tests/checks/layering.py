@@ -21,8 +21,8 @@ MAY_INCLUDE = {
     "tools": ("tools", "harness"),
 }
 
-# Beyond the table: the command that runs the suites knows the list of cases.
-ALSO_ALLOWED = {("cli", "phases/support/cases.h")}
+# Beyond the table: the command that runs the suites knows the list of cases, and phase 4 shows a benchmark's ratios.
+ALSO_ALLOWED = {("cli", "phases/support/cases.h"), ("phases", "bench/sampler_ratios.h")}
 
 # Of harness/, the native engine knows the interface alone: what judges it is none of its business.
 IMPL_SEES_OF_HARNESS = {

@@ -1,5 +1,7 @@
 #include "impl/generator.h"
 
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "impl/config.h"
@@ -14,9 +16,9 @@ using namespace plumbline::native::testing;
 namespace {
 
 GenerationResult go(Engine& engine, std::span<const TokenId> prompt, const GenerationOptions& options,
-                    std::function<bool(TokenId)> on_token = {}) {
+                    std::function<bool(TokenId)> on_token = {}, std::uint64_t seed = 0) {
   NullSink sink;
-  return generate(engine, *make_sampler(), prompt, options, sink, std::move(on_token));
+  return generate(engine, *make_sampler(seed), prompt, options, sink, std::move(on_token));
 }
 
 }  // namespace
@@ -48,19 +50,57 @@ TEST_CASE("generator: draws follow the seed, or the uniforms it is given") {
   GenerationOptions options;
   options.max_new_tokens = 12;
   options.sampling.temperature = 2.0;
-  options.seed = 7;
-  const auto first = go(*engine, prompt, options).tokens;
-  CHECK(go(*engine, prompt, options).tokens == first);
+  const auto seeded = [&](std::uint64_t seed) { return go(*engine, prompt, options, {}, seed).tokens; };
+  const auto first = seeded(7);
+  CHECK(seeded(7) == first);
   options.cache = CacheKind::fixed;
-  CHECK(go(*engine, prompt, options).tokens == first);
-  options.seed = 8;
-  CHECK(go(*engine, prompt, options).tokens != first);
+  CHECK(seeded(7) == first);
+  CHECK(seeded(8) != first);
   options.uniforms.assign(12, 0.25);
-  const auto given = go(*engine, prompt, options).tokens;
-  options.seed = 9;
-  CHECK(go(*engine, prompt, options).tokens == given);
+  CHECK(seeded(8) == seeded(9));
   options.uniforms.resize(5);
   CHECK_THAT(error_of([&] { go(*engine, prompt, options); }), Catch::Contains("5 uniforms"));
+}
+
+TEST_CASE("generator: going on with a longer prompt draws what one run would have drawn") {
+  const auto engine = make_cpu_engine(tiny_model(), {});
+  auto prompt = some_tokens(5, 900, 1);
+  GenerationOptions options;
+  options.max_new_tokens = 12;
+  options.sampling.temperature = 2.0;
+  const auto whole = go(*engine, prompt, options, {}, 7).tokens;
+  prompt.insert(prompt.end(), whole.begin(), whole.begin() + 5);
+  options.max_new_tokens = 7;
+  const auto rest = go(*engine, prompt, options, {}, 7).tokens;
+  CHECK(rest == std::vector<TokenId>(whole.begin() + 5, whole.end()));
+}
+
+TEST_CASE("generator: frequency and presence penalties spare the prompt, and fall on what was generated") {
+  const auto engine = make_cpu_engine(tiny_model(), {});
+  const nlohmann::json golden = read_json(source_path("fixtures/goldens/tiny/prompts.json"));
+  const auto has = [](const std::vector<TokenId>& ids, TokenId id) {
+    return std::ranges::count(ids, id) > 0;
+  };
+  int repeating = 0;
+  for (const auto& each : golden.at("prompts")) {
+    auto prompt = each.at("input_ids").get<std::vector<TokenId>>();
+    const auto greedy = each.at("greedy").at("new_ids").get<std::vector<TokenId>>();
+    std::size_t next = 0;  // the first that the text so far has already
+    while (next < greedy.size() && !has(prompt, greedy[next])) prompt.push_back(greedy[next++]);
+    if (next == greedy.size()) continue;
+    GenerationOptions options;
+    options.max_new_tokens = 2;
+    options.sampling.presence_penalty = 1e6;
+    options.sampling.frequency_penalty = 1e6;
+    const auto tokens = go(*engine, prompt, options).tokens;
+    CHECK(tokens.at(0) == greedy[next]);
+    CHECK(tokens.at(1) != greedy[next]);
+    options.sampling = {};
+    options.sampling.repetition_penalty = 1e6;
+    CHECK(go(*engine, prompt, options).tokens.at(0) != greedy[next]);
+    ++repeating;
+  }
+  CHECK(repeating > 3);
 }
 
 TEST_CASE("generator: an eos in the prompt stops nothing, one in the output is kept") {

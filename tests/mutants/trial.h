@@ -10,6 +10,7 @@
 #include "harness/judge.h"
 #include "tests/mutants/cases.h"
 #include "tests/mutants/mutations.h"
+#include "tests/mutants/trial_sampling.h"
 #include "tests/support/temporary_directory.h"
 
 namespace plumbline::mutants {
@@ -40,12 +41,15 @@ struct MutantResult {
   std::string wrong_ops;       // the kinds of all wrong ops
   std::string suspects;        // what explain says of the first wrong op
   bool suspect_first = false;  // or tied with the first: here the two cannot be told apart
+  bool as_shape = false;       // named with numbers that were fitted to the output (SuspectFit::fitted)
 };
 // `only`: names of mutants; empty: all.
 std::vector<MutantResult> try_mutants(const Tolerances& tolerances, const std::vector<std::string>& only,
                                       int seeds);
 // Those that are no mistakes: complaints where planting one changed a bit.
 Complaints try_equivalents();
+// Suspects tried on right ops of each case: complaints where one fits, or could not be computed.
+Complaints try_suspects_on_right_ops(const Tolerances& tolerances);
 
 struct CleanResult {
   std::string subject;
@@ -94,14 +98,14 @@ struct ProbeResult {
 std::vector<ProbeResult> try_probes(const Tolerances& tolerances, int seeds, bool all_lengths);
 
 struct TrialReport {
-  double least_suspects = 0;  // share of mutants whose right suspect must be named first
   int mutant_seeds = 0;
   std::vector<MutantResult> mutants;
-  Complaints equivalents;
+  Complaints equivalents, false_suspects;
   std::vector<CleanResult> clean;
   std::vector<OpShare> shares;
   std::vector<Floor> floors;
   std::vector<ProbeResult> probes;
+  std::vector<SamplingResult> sampling;
   double seconds = 0;
 };
 // What is not as it must be; empty where the trial is passed.

@@ -75,6 +75,7 @@ void explain(const OpResult& first, const Trace& trace, const Setting& setting, 
     const bool leads = &fit == &ranked[0] || fit.tied;
     return leads && fit.fits && fit.name == expected;
   });
+  result.as_shape = result.suspect_first && ranked[0].fitted;
 }
 
 bool holds(const std::vector<Probe>& probes, Probe probe) {
@@ -108,7 +109,8 @@ MutantResult try_one(const Mutation& mutation, const Setting& setting, const Tol
 
 // What `one` seed more says.
 void add(const MutantResult& one, MutantResult& sum) {
-  const bool worse = (sum.killed && !one.killed) || (sum.blamed_right && !one.blamed_right);
+  const bool worse = (sum.killed && !one.killed) || (sum.blamed_right && !one.blamed_right) ||
+                     (sum.suspect_first && !one.suspect_first);
   if (sum.mutation == nullptr) sum = one;
   if (worse) {
     sum.first_wrong = one.first_wrong;
@@ -119,6 +121,7 @@ void add(const MutantResult& one, MutantResult& sum) {
   sum.killed = sum.killed && one.killed;
   sum.blamed_right = sum.blamed_right && one.blamed_right;
   sum.suspect_first = sum.suspect_first && one.suspect_first;
+  sum.as_shape = sum.suspect_first && (sum.as_shape || one.as_shape);
 }
 
 bool asked_for(const Mutation& mutation, const std::vector<std::string>& only) {
@@ -158,6 +161,25 @@ Complaints try_equivalents() {
     const Checkpoint checkpoint = random_checkpoint(what.architecture, what.weights, kFirstSeed, what.dtype);
     if (!same(run(what, checkpoint, one.mistake), run(what, checkpoint, Mistake::none))) {
       complaints.push_back(fmt::format("'{}' is called equivalent, and changes what is recorded", one.name));
+    }
+  }
+  return complaints;
+}
+
+Complaints try_suspects_on_right_ops(const Tolerances& tolerances) {
+  Complaints complaints;
+  for (const Case& one : all_cases()) {
+    const Setting setting(one, kFirstSeed);
+    for (std::size_t i = 0; i < setting.clean.steps.size(); ++i) {
+      const TraceStepView step(setting.clean, i);
+      for (const auto& [site, tensor] : setting.clean.steps[i].tensors) {
+        for (const SuspectFit& fit : suspects_of(site, step, setting.stage.replayer(), tolerances, DType::f32,
+                                                 DeviceKind::cpu, tolerances.gate("forbidden_weight"))) {
+          if (!fit.fits && fit.trouble.empty()) continue;
+          complaints.push_back(fmt::format("{}, step {}, {}, which is right: '{}' {}", one.name, i,
+                                           site_name(site), fit.name, fit.fits ? "fits" : fit.trouble));
+        }
+      }
     }
   }
   return complaints;

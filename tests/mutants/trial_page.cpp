@@ -9,7 +9,7 @@
 namespace plumbline::mutants {
 namespace {
 
-constexpr double kBlamedRight = 0.95, kProbesCaught = 0.98;
+constexpr double kBlamedRight = 0.95, kSuspectFirst = 0.80, kProbesCaught = 0.98;
 
 int count(const std::vector<MutantResult>& mutants, bool MutantResult::*what) {
   return static_cast<int>(
@@ -70,14 +70,22 @@ std::string summary(const TrialReport& report) {
   text += fmt::format("| mutants killed | {} of {} ({}) | 100 % |\n", killed, n, percent(share(killed, n)));
   text += fmt::format("| blamed on the exact op | {} ({}) | 95 % |\n", blamed, percent(share(blamed, n)));
   text += fmt::format(
-      "| right suspect named first | {} ({}); {} of the mutants have one in the catalogue | 80 % |\n", named,
-      percent(share(named, n)), with_suspect(report));
+      "| right suspect named first | {} ({}), {} of them with numbers fitted to the output; {} of the "
+      "mutants "
+      "have one in the catalogue | 80 % |\n",
+      named, percent(share(named, n)), count(report.mutants, &MutantResult::as_shape), with_suspect(report));
+  text += fmt::format("| suspects that fit a right op | {} | 0 |\n", report.false_suspects.size());
   text += fmt::format("| clean runs called wrong | {} of {} ({} ops) | 0 |\n", clean.alarms, clean.runs,
                       clean.ops);
   if (!report.probes.empty()) {
     text +=
         fmt::format("| named probes caught, the least of them | {} of the seeds | 98 % |\n", percent(least));
   }
+  text += fmt::format(
+      "| sampling mutants killed | {} of {} | 100 % |\n| blamed on the exact stage | {} | 100 % |\n",
+      std::ranges::count_if(report.sampling, &SamplingResult::killed),
+      std::ranges::count_if(report.sampling, &SamplingResult::planted),
+      std::ranges::count_if(report.sampling, &SamplingResult::blamed_right));
   return text;
 }
 
@@ -159,7 +167,7 @@ void complain_of_mutants(const TrialReport& report, Complaints& list) {
   const bool ok = share(blamed, n) >= kBlamedRight;
   if (!ok) list.push_back(fmt::format("only {} of {} mutants are blamed on the right op", blamed, n));
   const int named = count(report.mutants, &MutantResult::suspect_first);
-  const bool named_ok = share(named, n) >= report.least_suspects;
+  const bool named_ok = share(named, n) >= kSuspectFirst;
   if (!named_ok) list.push_back(fmt::format("only {} of {} mutants have the right suspect first", named, n));
 }
 
@@ -167,6 +175,7 @@ void complain_of_mutants(const TrialReport& report, Complaints& list) {
 
 Complaints complaints_of(const TrialReport& report) {
   Complaints list = report.equivalents;
+  list.insert(list.end(), report.false_suspects.begin(), report.false_suspects.end());
   complain_of_mutants(report, list);
   for (const CleanResult& c : report.clean) {
     if (c.false_alarms > 0) list.push_back(fmt::format("false alarm: {}: {}", c.subject, c.first_alarm));
@@ -181,17 +190,21 @@ Complaints complaints_of(const TrialReport& report) {
       list.push_back(
           fmt::format("{}, {}: caught in {} only", p.mistake, p.length, percent(p.share_caught())));
   }
+  const Complaints sampling = complaints_of(report.sampling);
+  list.insert(list.end(), sampling.begin(), sampling.end());
   return list;
 }
 
 std::string trial_line(const TrialReport& report) {
   const Totals clean = totals_of(report.clean);
   return fmt::format(
-      "{} of {} mutants killed, {} blamed on the right op, {} with the right suspect first; {} false alarms "
-      "in {} clean runs",
+      "{} of {} mutants killed, {} blamed on the right op, {} with the right suspect first; {} of {} "
+      "sampling "
+      "mutants killed; {} false alarms in {} clean runs",
       count(report.mutants, &MutantResult::killed), report.mutants.size(),
       count(report.mutants, &MutantResult::blamed_right), count(report.mutants, &MutantResult::suspect_first),
-      clean.alarms, clean.runs);
+      std::ranges::count_if(report.sampling, &SamplingResult::killed),
+      std::ranges::count_if(report.sampling, &SamplingResult::planted), clean.alarms, clean.runs);
 }
 
 std::string trial_page(const TrialReport& report, const std::string& command) {
@@ -216,8 +229,9 @@ std::string trial_page(const TrialReport& report, const std::string& command) {
   page +=
       "\nNot counted, since no right engine could tell; planted all the same, and no bit may change:\n\n" +
       equivalents();
+  page += "\n" + sampling_section(report.sampling);
   page +=
-      "\n## Clean runs\n\nRandom checkpoints of ten small shapes and one in the widths of Qwen2-0.5B, "
+      "## Clean runs\n\nRandom checkpoints of ten small shapes and one in the widths of Qwen2-0.5B, "
       "ordinary and with "
       "outliers, fresh for each seed; on each the third forward (its sums in three orders, in turn) and the "
       "native "

@@ -15,8 +15,8 @@ using test::some_tokens;
 namespace {
 
 GenerationResult generate(Engine& engine, const std::vector<TokenId>& prompt,
-                          const GenerationOptions& options) {
-  const auto sampler = reference::make_sampler();
+                          const GenerationOptions& options, std::uint64_t seed = 0) {
+  const auto sampler = reference::make_sampler(seed);
   return reference::generate(engine, *sampler, prompt, options);
 }
 
@@ -41,22 +41,19 @@ TEST_CASE("generator: greedy text is transformers' own", "[reference][generator]
   }
 }
 
-TEST_CASE("generator: one stream of uniforms decides the draws", "[reference][generator]") {
+TEST_CASE("generator: the seed decides the draws, or one stream of uniforms", "[reference][generator]") {
   const auto engine = reference::make_engine(test::tiny_model(), {DType::f32, 1});
   GenerationOptions options;
   options.sampling.temperature = 2.5;
   options.max_new_tokens = 8;
-  options.seed = 5;
   const std::vector<TokenId> prompt = some_tokens(3);
-  const auto first = generate(*engine, prompt, options).tokens;
+  const auto seeded = [&](std::uint64_t seed) { return generate(*engine, prompt, options, seed).tokens; };
+  const auto first = seeded(5);
   CHECK(first.size() == 8);
-  CHECK(first == generate(*engine, prompt, options).tokens);
-  options.seed = 6;
-  CHECK(first != generate(*engine, prompt, options).tokens);
+  CHECK(first == seeded(5));
+  CHECK(first != seeded(6));
   options.uniforms = {0.0, 0.999, 0.5, 0.1, 0.2, 0.3, 0.4, 0.6};
-  const auto given = generate(*engine, prompt, options).tokens;
-  options.seed = 5;
-  CHECK(given == generate(*engine, prompt, options).tokens);
+  CHECK(seeded(6) == seeded(5));
   options.uniforms.pop_back();
   CHECK_THAT(error_of([&] { generate(*engine, prompt, options); }), Contains("only 7 uniforms"));
 }
