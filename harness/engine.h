@@ -31,11 +31,37 @@ struct SequenceStep {
 
 enum class CacheKind : std::uint8_t { concat, fixed };
 
+// How one layer's keys lie in memory; its values likewise.
+enum class CacheLayout : std::uint8_t {
+  sequence_heads,  // [batch, sequence, kv_heads, head_dim]
+  heads_sequence,  // [batch, kv_heads, sequence, head_dim]
+  sequence_flat,   // [batch, sequence, kv_heads * head_dim]
+};
+
+// Where a layer's keys and values lie to each other.
+enum class CachePacking : std::uint8_t {
+  separate,      // two buffers
+  interleaved,   // one buffer; each token's (or head's) keys, then its values
+  concatenated,  // one buffer; a sequence's keys, then its values
+};
+
+// What a fixed cache does with a token for which there is no room.
+enum class WhenFull : std::uint8_t {
+  error,
+  ring,  // the oldest token that was not part of the prefill is forgotten
+};
+
+// A field that the engine cannot honour is refused, never ignored.
 struct CacheSpec {
   CacheKind kind = CacheKind::concat;
   std::int64_t max_sequences = 1;
   std::int64_t capacity = 0;  // tokens per sequence; needed by `fixed`, 0 means "grows" for `concat`
   DType dtype = DType::f32;   // storage; an engine refuses what it does not store
+  CacheLayout layout = CacheLayout::sequence_heads;
+  CachePacking packing = CachePacking::separate;
+  // `fixed`: how many of the capacity's slots are a buffer of their own for the prefill; 0: one buffer.
+  std::int64_t prefill_capacity = 0;
+  WhenFull when_full = WhenFull::error;  // `ring` is for `fixed`
 };
 
 // Made by an engine, for that engine. The harness only reads it back and manages its length.

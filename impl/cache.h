@@ -1,8 +1,13 @@
-// Key and value caches of the native CPU engine: one that grows by concatenation, one of a fixed capacity.
+// Key and value caches of the native CPU engine: one that grows by concatenation, one of a fixed capacity, in
+// any layout, packing and floating dtype of CacheSpec. Who holds one need not know which it is.
 //
 // A forward pass is a transaction: begin() says how many tokens each sequence gains, append() gives a layer's
 // new keys and values and shows the whole sequence, commit() makes the new lengths count. Without a commit
 // the cache is as it was before begin().
+//
+// Tokens can be forgotten from the oldest on (a ring) or anywhere (evict). Then a token's index in the cache
+// and its position differ: the index is the cache's, and what masks and sums count; the positions are the
+// caller's.
 #pragma once
 
 #include <cstdint>
@@ -11,26 +16,13 @@
 #include <vector>
 
 #include "harness/engine.h"
+#include "impl/cache/run.h"
 
 namespace plumbline::native {
-
-struct CacheShape {
-  int layers = 0;
-  std::int64_t kv_heads = 0;
-  std::int64_t head_dim = 0;
-  std::int64_t row() const { return kv_heads * head_dim; }
-};
 
 struct CacheGrowth {
   SequenceId sequence = 0;
   std::int64_t tokens = 0;
-};
-
-// One layer of one sequence, new tokens included.
-struct CacheSlice {
-  float* keys = nullptr;    // [length, kv_heads, head_dim], contiguous
-  float* values = nullptr;  // the same
-  std::int64_t length = 0;
 };
 
 class NativeCache : public Cache {
@@ -40,37 +32,75 @@ class NativeCache : public Cache {
 
   const CacheSpec& spec() const final { return spec_; }
   std::int64_t length(SequenceId sequence) const final;
-  Tensor read_key(int layer, SequenceId sequence) const final;    // throws Error for an unknown layer
+  // In the dtype of the spec. Throws Error for an unknown layer; not to be called during a transaction.
+  Tensor read_key(int layer, SequenceId sequence) const final;
   Tensor read_value(int layer, SequenceId sequence) const final;  // the same
   void clear(SequenceId sequence) final { crop(sequence, 0); }
   void crop(SequenceId sequence, std::int64_t length) final;
   void fork(SequenceId from, SequenceId to) final;
+  // Forgets the tokens with indices [begin, end); those after them move down. Throws Error for a range that
+  // is not within the length, and where a layer has a sliding window.
+  void evict(SequenceId sequence, std::int64_t begin, std::int64_t end);
 
   std::uint64_t engine() const { return engine_; }
   const CacheShape& shape() const { return shape_; }
 
-  // Throws Error for a sequence the cache does not have, or when its capacity does not suffice; nothing has
-  // changed then.
+  // One step of all layers. `keys` and `values`: [layers, tokens, kv_heads, head_dim]. Throws Error for
+  // another number of elements, when there is no room, and (write_prefill) for a sequence that is not empty.
+  void write_prefill(SequenceId sequence, std::span<const float> keys, std::span<const float> values);
+  void update(SequenceId sequence, std::span<const float> keys, std::span<const float> values);
+  // The tokens held, good until the next call that is not const.
+  CacheSlice view(int layer, SequenceId sequence);
+
+  // How many of the tokens held would remain when `tokens` more come: all of them, but for a full ring.
+  // Throws Error for a sequence the cache does not have, or when there is no room.
+  std::int64_t past_of(SequenceId sequence, std::int64_t tokens) const;
+  // Throws as past_of does; nothing has changed then.
   void begin(std::span<const CacheGrowth> growth);
-  // `keys` and `values`: [tokens, kv_heads, head_dim] of the new tokens. The slice is good until commit().
-  virtual CacheSlice append(int layer, SequenceId sequence, const float* keys, const float* values) = 0;
-  // To be called before the tokens that were there at begin() are overwritten through a slice.
-  virtual void preserve(int layer, SequenceId sequence) = 0;
+  // `keys` and `values`: [tokens, kv_heads, head_dim] of the new tokens. The slice has the past and them; it
+  // is good until the next append().
+  CacheSlice append(int layer, SequenceId sequence, const float* keys, const float* values);
+  // What append() gave, as it is now.
+  CacheSlice pending(int layer, SequenceId sequence);
+  // A copy, [length, kv_heads, head_dim] in the dtype of the spec; and the way back. Tokens that were there
+  // at begin() are written too, until a rollback.
+  Tensor read_pending(int layer, SequenceId sequence, CachePart part) const;
+  void replace_pending(int layer, SequenceId sequence, CachePart part, const Tensor& rows);
   void commit();
   void rollback();
+  // Writes `value` into every slot that holds no token. For tests: it must change nothing.
+  virtual void fill_free_slots(float value) = 0;
 
  protected:
-  // Committed tokens of one layer; keys and values may be null when there are none.
-  virtual CacheSlice committed(int layer, SequenceId sequence) const = 0;
-  virtual void resize(SequenceId sequence, std::int64_t length) = 0;
-  virtual void copy(SequenceId from, SequenceId to) = 0;
-  virtual void publish() = 0;  // commit, for the storage
-  virtual void discard() = 0;  // rollback, for the storage
+  using Runs = RunList<StoredRun>;
+  RunFormat format() const { return {spec_.dtype, shape_.kv_heads, shape_.head_dim}; }
+  // The open transaction's.
+  std::span<const CacheGrowth> growth() const { return growth_; }
   std::int64_t growth_of(SequenceId sequence) const;
+
+  // What is asked of the storage. How many tokens must go before `tokens` more come; throws Error for no
+  // room.
+  virtual std::int64_t forgotten(SequenceId sequence, std::int64_t tokens) const = 0;
+  virtual void open(std::span<const CacheGrowth> growth) = 0;
+  // Where the open transaction's new tokens go.
+  virtual Runs room(int layer, SequenceId sequence) = 0;
+  // Tokens held; with those of the open transaction, or as it was before.
+  virtual Runs runs(int layer, SequenceId sequence, bool with_new) const = 0;
+  virtual void preserve(int layer, SequenceId sequence) = 0;  // all of `runs`, for discard()
+  virtual void publish() = 0;                                 // commit
+  virtual void discard() = 0;                                 // rollback
+  virtual void forget(SequenceId sequence, std::int64_t begin, std::int64_t end) = 0;
+  virtual void copy(SequenceId from, SequenceId to) = 0;
 
  private:
   void check_sequence(SequenceId sequence) const;
-  Tensor read(int layer, SequenceId sequence, bool key) const;
+  void check_layer(int layer) const;
+  Tensor read(const Runs& runs, CachePart part) const;
+  CacheSlice slice(const Runs& runs);
+  void write(int layer, SequenceId sequence, const float* keys, const float* values);
+  // `rows` as the cache keeps them; good until the next call.
+  const std::byte* stored(const float* rows, std::int64_t count);
+  std::int64_t& length_of(SequenceId sequence) { return lengths_[static_cast<std::size_t>(sequence)]; }
 
   CacheSpec spec_;
   CacheShape shape_;
@@ -78,16 +108,14 @@ class NativeCache : public Cache {
   std::vector<std::int64_t> lengths_;  // by sequence
   std::vector<CacheGrowth> growth_;    // of the open transaction
   bool open_ = false;
+  std::vector<std::byte> narrow_;  // new rows in the storage dtype
+  std::vector<float> wide_[2];     // keys, values: what slices of a half dtype show
 };
 
-// Throws Error for a dtype other than f32, no sequences, a fixed cache without a capacity, or more than this
-// machine's memory.
+// Throws Error for what the fields of the spec say and no cache can do together, a dtype that is not floating
+// or is f64, and more than this machine's memory.
 std::unique_ptr<NativeCache> make_native_cache(const CacheSpec& spec, const CacheShape& shape,
                                                std::uint64_t engine);
-
-// Every slot of a fixed cache's layer, [capacity, kv_heads, head_dim]; the free ones hold anything. For
-// tests: what lies in free slots must change nothing. Throws InternalError for a cache of another kind.
-CacheSlice fixed_cache_slots(Cache& cache, int layer, SequenceId sequence);
 
 // Rolls back unless committed.
 class CacheTransaction {

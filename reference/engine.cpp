@@ -13,6 +13,7 @@
 #include "reference/internal/engine_torch.h"
 #include "reference/internal/forward_torch.h"
 #include "reference/internal/guard_torch.h"
+#include "reference/rope.h"
 
 namespace plumbline::reference {
 namespace {
@@ -38,6 +39,10 @@ void check_step(const SequenceStep& step, const HistoryCache& cache, std::int64_
   }
   for (const std::int64_t position : step.positions) {
     if (position < 0) throw Error("position " + std::to_string(position) + " is negative", where);
+    if (position > kLargestPosition) {
+      throw Error("position " + std::to_string(position) + " is beyond " + std::to_string(kLargestPosition),
+                  where, "f32 merges neighbours from there on");
+    }
   }
   const std::int64_t capacity = cache.spec().capacity;
   const std::int64_t needed = past + static_cast<std::int64_t>(step.tokens.size());

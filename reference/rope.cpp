@@ -89,6 +89,22 @@ at::Tensor rope_bound_own_table(const at::Tensor& x, const at::Tensor& cos, cons
 
 }  // namespace ops
 
+namespace {
+
+// i64 [positions]
+at::Tensor checked_positions(std::span<const std::int64_t> positions) {
+  for (const std::int64_t position : positions) {
+    if (position < 0) throw Error("position " + std::to_string(position) + " is negative", "positions");
+    if (position > kLargestPosition) {
+      throw Error("position " + std::to_string(position) + " is none that f32 holds for certain", "positions",
+                  "whole numbers up to " + std::to_string(kLargestPosition));
+    }
+  }
+  return at::tensor(at::ArrayRef<std::int64_t>(positions.data(), positions.size()), at::kLong);
+}
+
+}  // namespace
+
 Tensor inv_freq(const ModelConfig& config) {
   const at::InferenceMode guard;
   return to_harness(ops::inverse_frequencies(config));
@@ -96,13 +112,18 @@ Tensor inv_freq(const ModelConfig& config) {
 
 CosSin cos_sin(const ModelConfig& config, std::span<const std::int64_t> positions, DType dtype) {
   require(dtype == DType::f32 || dtype == DType::f64, "cos_sin: f32 or f64");
-  for (const std::int64_t position : positions) {
-    if (position < 0) throw Error("position " + std::to_string(position) + " is negative", "positions");
-  }
   const at::InferenceMode guard;
-  const at::Tensor steps =
-      at::tensor(at::ArrayRef<std::int64_t>(positions.data(), positions.size()), at::kLong);
+  const at::Tensor steps = checked_positions(positions);
   const at::Tensor angles = ops::rotary_angles(steps, ops::inverse_frequencies(config)).to(torch_type(dtype));
+  const double factor = config.rope.attention_factor;
+  return {to_harness(angles.cos() * factor), to_harness(angles.sin() * factor)};
+}
+
+CosSin real_cos_sin(const ModelConfig& config, std::span<const std::int64_t> positions) {
+  const at::InferenceMode guard;
+  const at::Tensor steps = checked_positions(positions).to(at::kDouble).unsqueeze(-1);
+  const at::Tensor half = steps * ops::frequencies(config, at::kDouble);
+  const at::Tensor angles = at::cat({half, half}, -1);
   const double factor = config.rope.attention_factor;
   return {to_harness(angles.cos() * factor), to_harness(angles.sin() * factor)};
 }

@@ -25,24 +25,31 @@ KeyRange keys_of(const AttentionInput& in, std::int64_t query) {
   return {range.begin, std::min(range.end, in.length)};
 }
 
-std::int64_t kv_offset(const AttentionInput& in, std::int64_t head) {
-  return head / (in.heads / in.kv_heads) * in.head_dim;
+std::int64_t kv_head(const AttentionInput& in, std::int64_t head) {
+  return head / (in.heads / in.kv_heads);
 }
 
 // scores[query - tile.begin][key] for keys in `range`; rows are `stride` apart.
 void score_tile(const CpuContext& context, const AttentionInput& in, const Tile& tile, KeyRange range,
                 float* scores, std::int64_t stride) {
-  const std::int64_t kv_row = in.kv_heads * in.head_dim;
-  context.kernels.matmul({.x = in.queries + (tile.begin * in.heads + tile.head) * in.head_dim,
-                          .x_stride = in.heads * in.head_dim,
-                          .rows = tile.end - tile.begin,
-                          .w = in.keys + range.begin * kv_row + kv_offset(in, tile.head),
-                          .w_stride = kv_row,
-                          .outs = range.end - range.begin,
-                          .depth = in.head_dim,
-                          .bias = nullptr,
-                          .y = scores + range.begin,
-                          .y_stride = stride});
+  std::int64_t run_begin = 0;
+  for (const CacheRun& run : in.runs) {
+    const KeyRange part{std::max(range.begin, run_begin), std::min(range.end, run_begin + run.tokens)};
+    if (part.begin < part.end) {
+      context.kernels.matmul({.x = in.queries + (tile.begin * in.heads + tile.head) * in.head_dim,
+                              .x_stride = in.heads * in.head_dim,
+                              .rows = tile.end - tile.begin,
+                              .w = run.keys + (part.begin - run_begin) * run.token_stride +
+                                   kv_head(in, tile.head) * run.head_stride,
+                              .w_stride = run.token_stride,
+                              .outs = part.end - part.begin,
+                              .depth = in.head_dim,
+                              .bias = nullptr,
+                              .y = scores + part.begin,
+                              .y_stride = stride});
+    }
+    run_begin += run.tokens;
+  }
   for (std::int64_t row = 0; row < tile.end - tile.begin; ++row) {
     float* line = scores + row * stride;
     for (std::int64_t key = range.begin; key < range.end; ++key) line[key] *= in.scale;
@@ -64,9 +71,13 @@ void softmax_row(KeyRange range, const float* scores, float* probs) {
 void context_row(const CpuContext& context, const AttentionInput& in, std::int64_t head, std::int64_t query,
                  const float* probs, float* out) {
   const KeyRange range = keys_of(in, query);
+  ValueRun runs[RunList<CacheRun>::kMost];
+  ValueRun* next = runs;
+  for (const CacheRun& run : in.runs) {
+    *next++ = {run.values + kv_head(in, head) * run.head_stride, run.tokens, run.token_stride};
+  }
   context.kernels.weighted_sum({.weights = probs,
-                                .values = in.values + kv_offset(in, head),
-                                .value_stride = in.kv_heads * in.head_dim,
+                                .runs = runs,
                                 .begin = range.begin,
                                 .end = range.end,
                                 .dim = in.head_dim,

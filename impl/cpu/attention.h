@@ -4,20 +4,21 @@
 //
 // Order of sums: a score is a dot product in the lanes of impl/cpu/kernels.h; the softmax's sum runs over the
 // allowed keys in order, in f64; the context is summed in blocks of 32 keys. All count keys from the
-// sequence's first, so no result depends on chunks, on the cache or on what lies beyond the allowed keys.
+// sequence's first, so no result depends on chunks, on the cache, on where its runs begin and end, or on what
+// lies beyond the allowed keys.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
+#include "impl/cache/run.h"
 #include "impl/cpu/context.h"
 
 namespace plumbline::native {
 
 struct AttentionInput {
   const float* queries = nullptr;  // [tokens, heads, head_dim], rotated
-  const float* keys = nullptr;     // [length, kv_heads, head_dim], rotated
-  const float* values = nullptr;   // [length, kv_heads, head_dim]
+  RunList<CacheRun> runs;          // keys, rotated, and values; `length` tokens in all, in any layout
   std::int64_t tokens = 0;
   std::int64_t length = 0;  // past + tokens
   std::int64_t heads = 0;

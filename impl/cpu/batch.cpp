@@ -32,7 +32,7 @@ std::int64_t logit_rows(const SequenceStep& step) {
 
 }  // namespace
 
-Batch make_batch(std::span<const SequenceStep> steps, const Cache& cache, std::int64_t vocab_size) {
+Batch make_batch(std::span<const SequenceStep> steps, const NativeCache& cache, std::int64_t vocab_size) {
   if (steps.empty()) throw Error("there are no steps", "forward");
   Batch batch;
   std::set<SequenceId> seen;
@@ -44,7 +44,7 @@ Batch make_batch(std::span<const SequenceStep> steps, const Cache& cache, std::i
     made.sequence = step.sequence;
     made.first_row = batch.rows;
     made.rows = static_cast<std::int64_t>(step.tokens.size());
-    made.past = cache.length(step.sequence);
+    made.past = cache.past_of(step.sequence, made.rows);
     made.first_logit_row = batch.logit_rows;
     made.logit_rows = logit_rows(step);
     made.tokens = step.tokens;

@@ -4,15 +4,15 @@
 
 namespace plumbline::native {
 
-void Emitter::tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const {
+void Emitter::tensor(OpSite site, const BatchStep& step, const MutableTensorView& view) const {
   const ProbeId id{site, step.sequence};
   switch (sink_.access(id)) {
     case Access::none:
       return;
     case Access::read:
-      return sink_.receive(id, TensorView(data, DType::f32, shape));
+      return sink_.receive(id, view);
     case Access::write:
-      return sink_.modify(id, MutableTensorView(data, DType::f32, shape));
+      return sink_.modify(id, view);
   }
 }
 

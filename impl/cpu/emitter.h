@@ -15,7 +15,10 @@ class Emitter {
   bool wants(OpSite site, const BatchStep& step) const { return access(site, step) != Access::none; }
 
   // A floating tensor of one sequence, contiguous; may be written to where the sink asks.
-  void tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const;
+  void tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const {
+    tensor(site, step, MutableTensorView(data, DType::f32, shape));
+  }
+  void tensor(OpSite site, const BatchStep& step, const MutableTensorView& view) const;
   // A discrete tensor of one sequence, for reading only.
   void discrete(OpSite site, const BatchStep& step, const TensorView& view) const;
   // Each sequence's rows of a buffer [rows, width].

@@ -1,5 +1,6 @@
 #include "impl/cpu/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <thread>
@@ -68,7 +69,10 @@ class CpuEngine final : public Engine {
     return checkpoint;
   }
   CacheShape cache_shape() const {
-    return {static_cast<int>(config_.num_hidden_layers), config_.num_key_value_heads, config_.head_dim};
+    const std::vector<LayerType>& types = config_.layer_types;
+    const bool slides = std::find(types.begin(), types.end(), LayerType::sliding_attention) != types.end();
+    return {static_cast<int>(config_.num_hidden_layers), config_.num_key_value_heads, config_.head_dim,
+            slides};
   }
 
   const std::uint64_t number_ = next_engine_number();
@@ -90,7 +94,7 @@ Logits CpuEngine::forward(std::span<const SequenceStep> steps, Cache& cache, Pro
   if (own == nullptr || own->engine() != number_) {
     throw Error("the cache was made by another engine", "forward");
   }
-  const Batch batch = make_batch(steps, cache, config_.vocab_size);
+  const Batch batch = make_batch(steps, *own, config_.vocab_size);
   std::vector<CacheGrowth> growth;
   for (const BatchStep& step : batch.steps) growth.push_back({step.sequence, step.rows});
 

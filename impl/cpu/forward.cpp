@@ -46,6 +46,7 @@ class ForwardPass {
   void embed();
   void attention_block(int layer, const LayerWeights& weights);
   void attend(int layer, const BatchStep& step);
+  bool show_past(OpSite site, CachePart part, const BatchStep& step);
   CacheSlice update_cache(int layer, const BatchStep& step);
   void mlp_block(int layer, const LayerWeights& weights);
   void head();
@@ -171,27 +172,31 @@ void ForwardPass::attention_block(int layer, const LayerWeights& weights) {
   add_to_stream({Probe::attn_residual, layer});
 }
 
+// In the cache's dtype and in logical order, whatever its layout. True where the sink may have changed it.
+bool ForwardPass::show_past(OpSite site, CachePart part, const BatchStep& step) {
+  const Emitter::Access access = emit_.access(site, step);
+  if (access == Emitter::Access::none) return false;
+  Tensor held = cache_.read_pending(site.layer, step.sequence, part);
+  emit_.tensor(site, step, held.mutable_view());
+  if (access == Emitter::Access::read) return false;
+  cache_.replace_pending(site.layer, step.sequence, part, held);
+  return true;
+}
+
 CacheSlice ForwardPass::update_cache(int layer, const BatchStep& step) {
   const std::int64_t offset = step.first_row * derived_.key_value_dim;
   const CacheSlice slice =
       cache_.append(layer, step.sequence, w_.key.data() + offset, w_.value.data() + offset);
-  const OpSite key_site{Probe::past_key, layer};
-  const OpSite value_site{Probe::past_value, layer};
-  const bool writes = emit_.access(key_site, step) == Emitter::Access::write ||
-                      emit_.access(value_site, step) == Emitter::Access::write;
-  if (writes) cache_.preserve(layer, step.sequence);
-  const Shape shape{slice.length, config_.num_key_value_heads, config_.head_dim};
-  emit_.tensor(key_site, step, slice.keys, shape);
-  emit_.tensor(value_site, step, slice.values, shape);
-  return slice;
+  const bool key_changed = show_past({Probe::past_key, layer}, CachePart::key, step);
+  const bool value_changed = show_past({Probe::past_value, layer}, CachePart::value, step);
+  return key_changed || value_changed ? cache_.pending(layer, step.sequence) : slice;
 }
 
 void ForwardPass::attend(int layer, const BatchStep& step) {
   const CacheSlice slice = update_cache(layer, step);
   AttentionInput in;
   in.queries = w_.query.data() + step.first_row * derived_.query_dim;
-  in.keys = slice.keys;
-  in.values = slice.values;
+  in.runs = slice.runs;
   in.tokens = step.rows;
   in.length = slice.length;
   in.heads = config_.num_attention_heads;

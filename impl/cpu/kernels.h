@@ -28,13 +28,19 @@ struct MatmulArgs {
   std::int64_t y_stride;
 };
 
+// Values that follow each other, `stride` floats apart.
+struct ValueRun {
+  const float* values;  // [keys, dim]
+  std::int64_t keys;
+  std::int64_t stride;
+};
+
 // out[d] = sum over keys in [begin, end) of weights[key] * values[key, d]: in blocks of 32 keys counted from
 // key 0, sequential fused multiply-adds within a block, then the blocks' sums one after the other. Places
-// outside [begin, end) are not read.
+// outside [begin, end) are not read. Keys count through the runs, so a block may lie in two of them.
 struct WeightedSumArgs {
   const float* weights;  // [keys]
-  const float* values;   // [keys, dim]
-  std::int64_t value_stride;
+  const ValueRun* runs;  // of `end` keys at least
   std::int64_t begin;
   std::int64_t end;
   std::int64_t dim;

@@ -37,20 +37,27 @@ void weighted_sum_part(const WeightedSumArgs& args, std::int64_t first, std::int
   Vector totals[kWide];
 #pragma GCC unroll 8
   for (int g = 0; g < kWide; ++g) totals[g] = L::zero();
+  const ValueRun* run = args.runs;
+  std::int64_t run_begin = 0;
   for (std::int64_t begin = args.begin; begin < args.end;) {
     const std::int64_t block_end = (begin / kKeyBlock + 1) * kKeyBlock;
     const std::int64_t end = block_end < args.end ? block_end : args.end;
     Vector block[kWide];
 #pragma GCC unroll 8
     for (int g = 0; g < kWide; ++g) block[g] = L::zero();
-    for (std::int64_t key = begin; key < end; ++key) {
-      const Vector weight = L::broadcast(args.weights[key]);
-      const float* value = args.values + key * args.value_stride + first;
+    for (std::int64_t key = begin; key < end;) {
+      for (; key >= run_begin + run->keys; ++run) run_begin += run->keys;
+      const std::int64_t stop = run_begin + run->keys < end ? run_begin + run->keys : end;
+      const float* value = run->values + (key - run_begin) * run->stride + first;
+      const std::int64_t stride = run->stride;
+      for (; key < stop; ++key, value += stride) {
+        const Vector weight = L::broadcast(args.weights[key]);
 #pragma GCC unroll 8
-      for (int g = 0; g < kWide; ++g) {
-        const Vector loaded =
-            whole ? L::load(value + g * kLanes) : L::load_first(value + g * kLanes, last_count);
-        block[g] = L::fma(weight, loaded, block[g]);
+        for (int g = 0; g < kWide; ++g) {
+          const Vector loaded =
+              whole ? L::load(value + g * kLanes) : L::load_first(value + g * kLanes, last_count);
+          block[g] = L::fma(weight, loaded, block[g]);
+        }
       }
     }
 #pragma GCC unroll 8

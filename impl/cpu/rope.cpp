@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "impl/positions.h"
+
 namespace plumbline::native {
 namespace {
 
@@ -58,6 +60,7 @@ std::vector<float> inverse_frequencies(const ModelConfig& config) {
 
 void cos_sin(std::span<const std::int64_t> positions, std::span<const float> inv_freq, float factor,
              float* cos, float* sin) {
+  check_positions(positions, "rotary angles");
   const auto pairs = static_cast<std::int64_t>(inv_freq.size());
   for (const std::int64_t position : positions) {
     for (std::int64_t i = 0; i < pairs; ++i) {

@@ -18,7 +18,7 @@ std::vector<float> inverse_frequencies(const ModelConfig& config);
 
 // cos, sin: [positions, head_dim], the second half repeats the first; inv_freq: [head_dim / 2]. The angle is
 // the f32 product of position and frequency; its cosine and sine are rounded to f32, then multiplied by
-// `factor` (YaRN's attention factor, else 1).
+// `factor` (YaRN's attention factor, else 1). Throws Error for a position that check_positions refuses.
 void cos_sin(std::span<const std::int64_t> positions, std::span<const float> inv_freq, float factor,
              float* cos, float* sin);
 

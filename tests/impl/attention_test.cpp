@@ -40,8 +40,7 @@ Problem make_problem(std::int64_t tokens, std::int64_t past, std::int64_t head_d
 AttentionInput input_of(const Problem& p) {
   AttentionInput in = p.input;
   in.queries = p.queries.data();
-  in.keys = p.keys.data();
-  in.values = p.values.data();
+  in.runs.add({p.keys.data(), p.values.data(), in.length, in.kv_heads * in.head_dim, in.head_dim});
   return in;
 }
 
@@ -67,7 +66,7 @@ std::vector<double> expected_context(const Problem& p) {
         double dot = 0;
         for (std::int64_t d = 0; d < in.head_dim; ++d) {
           dot += static_cast<double>(in.queries[(query * in.heads + head) * in.head_dim + d]) *
-                 in.keys[(key * in.kv_heads + kv) * in.head_dim + d];
+                 p.keys[static_cast<std::size_t>((key * in.kv_heads + kv) * in.head_dim + d)];
         }
         sum += weights[static_cast<std::size_t>(key)] = std::exp(dot * static_cast<double>(in.scale));
       }
@@ -75,7 +74,7 @@ std::vector<double> expected_context(const Problem& p) {
         double total = 0;
         for (std::int64_t key = 0; key < in.length; ++key) {
           total += weights[static_cast<std::size_t>(key)] / sum *
-                   in.values[(key * in.kv_heads + kv) * in.head_dim + d];
+                   p.values[static_cast<std::size_t>((key * in.kv_heads + kv) * in.head_dim + d)];
         }
         out[static_cast<std::size_t>((query * in.heads + head) * in.head_dim + d)] = total;
       }
@@ -174,7 +173,8 @@ TEST_CASE("attention: the context's blocks count from the first key, so masked k
   std::fill_n(weights.begin(), begin, 0.0f);
   for (const std::string& isa : available_isas()) {
     std::vector<float> all(static_cast<std::size_t>(dim)), some(all.size());
-    WeightedSumArgs args{weights.data(), values.data(), dim, 0, keys, dim, all.data()};
+    const ValueRun run{values.data(), keys, dim};
+    WeightedSumArgs args{weights.data(), &run, 0, keys, dim, all.data()};
     kernels_for(isa).weighted_sum(args);
     args.begin = begin;
     args.out = some.data();

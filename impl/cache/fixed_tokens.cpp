@@ -1,0 +1,74 @@
+// Tokens forgotten, copied, and the slots that hold none.
+#include <algorithm>
+
+#include "impl/cache/fixed.h"
+#include "impl/half.h"
+
+namespace plumbline::native {
+
+void FixedCache::forget(SequenceId sequence, std::int64_t begin, std::int64_t end) {
+  const Filling before = now(sequence);
+  // Token `index` of the sequence; in one run of one token.
+  const auto place = [&](int layer, std::int64_t index) {
+    const std::int64_t at = block(layer, sequence);
+    if (index < before.prefill) return prefill_.run(at, index, 1);
+    return ring_.run(at, (before.first + index - before.prefill) % ring_.slots(), 1);
+  };
+  // Each buffer closes its own gap.
+  const auto close = [&](std::int64_t gap, std::int64_t gap_end, std::int64_t last) {
+    for (int layer = 0; layer < shape().layers; ++layer) {
+      for (std::int64_t index = gap_end; index < last; ++index) {
+        copy_run(format(), place(layer, gap + index - gap_end), place(layer, index));
+      }
+    }
+  };
+  Filling after = before;
+  const std::int64_t split = before.prefill;
+  if (begin < split) {
+    close(begin, std::min(end, split), split);
+    after.prefill -= std::min(end, split) - begin;
+  }
+  if (end > split) {
+    const std::int64_t from = std::max(begin, split);
+    after.count -= end - from;
+    if (from == split) {
+      after.first = (before.first + end - from) % ring_.slots();
+    } else {
+      close(from, end, split + before.count);
+    }
+  }
+  if (after.count == 0) after.first = 0;
+  now_[static_cast<std::size_t>(sequence)] = after;
+}
+
+void FixedCache::copy(SequenceId from, SequenceId to) {
+  for (int layer = 0; layer < shape().layers; ++layer) {
+    const Runs source = held(block(layer, from), now(from));
+    const Runs target = held(block(layer, to), now(from));
+    for (std::size_t i = 0; i < source.size(); ++i) copy_run(format(), target[i], source[i]);
+  }
+  now_[static_cast<std::size_t>(to)] = now(from);
+}
+
+void FixedCache::fill_free_slots(float value) {
+  const std::vector<float> wide(static_cast<std::size_t>(shape().row()), value);
+  std::vector<std::byte> row(wide.size() * dtype_size(spec().dtype));
+  narrow(spec().dtype, wide.data(), shape().row(), row.data());
+  const auto fill = [&](const StoredRun& slot) {
+    write_run(format(), slot, CachePart::key, row.data());
+    write_run(format(), slot, CachePart::value, row.data());
+  };
+  for (SequenceId sequence = 0; sequence < spec().max_sequences; ++sequence) {
+    const Filling& filling = now(sequence);
+    for (int layer = 0; layer < shape().layers; ++layer) {
+      const std::int64_t at = block(layer, sequence);
+      for (std::int64_t slot = filling.prefill; slot < prefill_.slots(); ++slot)
+        fill(prefill_.run(at, slot, 1));
+      for (std::int64_t i = filling.count; i < ring_.slots(); ++i) {
+        fill(ring_.run(at, (filling.first + i) % ring_.slots(), 1));
+      }
+    }
+  }
+}
+
+}  // namespace plumbline::native
