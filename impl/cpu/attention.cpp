@@ -1,9 +1,10 @@
 #include "impl/cpu/attention.h"
 
 #include <algorithm>
-#include <cmath>
+#include <span>
 #include <vector>
 
+#include "impl/lanes.h"
 #include "impl/mask.h"
 
 namespace plumbline::native {
@@ -58,14 +59,13 @@ void score_tile(const CpuContext& context, const AttentionInput& in, const Tile&
 
 // Over the keys in `range`; touches nothing else. `probs` may be `scores`.
 void softmax_row(KeyRange range, const float* scores, float* probs) {
-  const float largest = *std::max_element(scores + range.begin, scores + range.end);
-  double sum = 0.0;
-  for (std::int64_t key = range.begin; key < range.end; ++key) {
-    probs[key] = std::exp(scores[key] - largest);
-    sum += static_cast<double>(probs[key]);
-  }
-  const auto divisor = static_cast<float>(sum);
-  for (std::int64_t key = range.begin; key < range.end; ++key) probs[key] /= divisor;
+  const auto keys = static_cast<std::size_t>(range.end - range.begin);
+  const std::span<const float> from(scores + range.begin, keys);
+  const std::span<float> to(probs + range.begin, keys);
+  const float largest = largest_of(from);
+  map_lanes(from, to, largest, [&](const Lanes& each) { return exp_not_positive(each - largest); });
+  const auto divisor = static_cast<float>(sum_of(to));
+  for (float& each : to) each /= divisor;
 }
 
 void context_row(const CpuContext& context, const AttentionInput& in, std::int64_t head, std::int64_t query,

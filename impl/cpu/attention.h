@@ -3,9 +3,9 @@
 // kv_heads).
 //
 // Order of sums: a score is a dot product in the lanes of impl/cpu/kernels.h; the softmax's sum runs over the
-// allowed keys in order, in f64; the context is summed in blocks of 32 keys. All count keys from the
-// sequence's first, so no result depends on chunks, on the cache, on where its runs begin and end, or on what
-// lies beyond the allowed keys.
+// allowed keys in f64, as four interleaved sums; the context is summed in blocks of 32 keys. All count keys
+// from the sequence's first, or the first that is allowed, so no result depends on chunks, on the cache, on
+// where its runs begin and end, or on what lies beyond the allowed keys.
 #pragma once
 
 #include <cstdint>

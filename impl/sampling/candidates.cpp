@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "impl/sampling/lanes.h"
+#include "impl/lanes.h"
 #include "impl/sampling/scores.h"
 
 namespace plumbline::native {
@@ -66,12 +66,7 @@ std::span<const float> Candidates::weights() {
 }
 
 double Candidates::weight_sum() {
-  WideLanes sums{};
-  for_lanes(weights(), 0.0f,
-            [&](const Lanes& each, std::size_t) { sums += __builtin_convertvector(each, WideLanes); });
-  double sum = 0;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) sum += sums[lane];
-  return sum;
+  return sum_of(weights());
 }
 
 std::span<const float> Candidates::probabilities() {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <limits>
 
-#include "impl/sampling/lanes.h"
+#include "impl/lanes.h"
 
 namespace plumbline::native {
 

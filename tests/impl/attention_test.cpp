@@ -166,6 +166,18 @@ TEST_CASE("attention: a later key's infinity does not reach an earlier query") {
   CHECK(same_bits(std::span(a).first(rows), std::span(b).first(rows)));
 }
 
+TEST_CASE("attention: a key that is NaN makes every query that sees it NaN, and no other") {
+  const Problem clean = make_problem(20, 0, 20, {});
+  Problem poisoned = clean;
+  const std::size_t key = 7, row = 6 * 20;
+  for (std::size_t i = 0; i < 40; ++i) poisoned.keys[key * 40 + i] = std::numeric_limits<float>::quiet_NaN();
+  ThreadPool pool(1);
+  const CpuContext context{kernels_for(""), pool};
+  const std::vector<float> a = run_attention(context, clean), b = run_attention(context, poisoned);
+  CHECK(same_bits(std::span(a).first(key * row), std::span(b).first(key * row)));
+  CHECK(std::all_of(b.begin() + key * row, b.end(), [](float each) { return std::isnan(each); }));
+}
+
 TEST_CASE("attention: the context's blocks count from the first key, so masked keys before it are no-ops") {
   const std::int64_t keys = 150, dim = 84, begin = 45;
   const std::vector<float> values = random_floats(static_cast<std::size_t>(keys * dim), 4);

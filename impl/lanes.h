@@ -1,4 +1,4 @@
-// Four floats side by side, for the sampler's passes over the whole vocabulary. The compiler maps them to
+// Four floats side by side, for passes over long rows (scores, the vocabulary). The compiler maps them to
 // the vector registers that every x86-64 has; results are those of one float after the other, on any machine.
 #pragma once
 
@@ -48,8 +48,25 @@ inline Lanes larger(const Lanes& a, const Lanes& b) {
   return a > b ? a : b;  // b where one is NaN
 }
 
-// e^x for x <= 0, to about one unit in the last place; 0 below -87.3, where the result would be subnormal.
-// e^x = 2^n e^r, |r| <= ln 2 / 2, e^r by its Taylor series to r^7 (the next term is below 6e-9).
+// The largest of at least one; where one is NaN, any of them.
+inline float largest_of(std::span<const float> values) {
+  Lanes largest = values[0] - Lanes{};
+  for_lanes(values, values[0], [&](const Lanes& each, std::size_t) { largest = larger(each, largest); });
+  return std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3]));
+}
+
+// In f64, as four interleaved sums, added in order.
+inline double sum_of(std::span<const float> values) {
+  WideLanes sums{};
+  for_lanes(values, 0.0f,
+            [&](const Lanes& each, std::size_t) { sums += __builtin_convertvector(each, WideLanes); });
+  double sum = 0;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) sum += sums[lane];
+  return sum;
+}
+
+// e^x for x <= 0, to about one unit in the last place; 0 below -87.3, where the result would be subnormal;
+// NaN for NaN. e^x = 2^n e^r, |r| <= ln 2 / 2, e^r by its Taylor series to r^7 (the next term is below 6e-9).
 inline Lanes exp_not_positive(const Lanes& x) {
   constexpr float kLog2e = 1.44269504f;
   constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // their sum is ln 2; n * high is exact
@@ -64,7 +81,8 @@ inline Lanes exp_not_positive(const Lanes& x) {
   const IntLanes exponent = (__builtin_convertvector(n, IntLanes) + 127) << 23;
   Lanes scale;
   std::memcpy(&scale, &exponent, sizeof scale);
-  return x > kLeast ? sum * scale : Lanes{};
+  const Lanes power = x > kLeast ? sum * scale : Lanes{};
+  return x == x ? power : x;
 }
 
 }  // namespace plumbline::native
