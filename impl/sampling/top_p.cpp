@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "impl/sampling/filters.h"
 #include "impl/lanes.h"
+#include "impl/sampling/filters.h"
 #include "impl/sampling/scores.h"
 
 namespace plumbline::native {
