@@ -1,49 +1,17 @@
 #include "phases/support/cache_models.h"
 
-#include <cerrno>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <random>
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "harness/error.h"
-#include "harness/output_file.h"
 #include "harness/tensor.h"
-#include "harness/tensor_file.h"
 
 namespace plumbline::phases {
 namespace {
 
-namespace fs = std::filesystem;
 using Random = std::mt19937;
-
-nlohmann::ordered_json config_of(const RandomShape& shape) {
-  nlohmann::ordered_json config{{"architectures", {"Qwen2ForCausalLM"}},
-                                {"model_type", "qwen2"},
-                                {"hidden_act", "silu"},
-                                {"hidden_size", shape.hidden},
-                                {"intermediate_size", shape.intermediate},
-                                {"num_hidden_layers", shape.layers},
-                                {"num_attention_heads", shape.heads},
-                                {"num_key_value_heads", shape.kv_heads},
-                                {"head_dim", shape.head_dim},
-                                {"vocab_size", shape.vocab},
-                                {"max_position_embeddings", 4096},
-                                {"rms_norm_eps", 1e-6},
-                                {"rope_theta", 10000.0},
-                                {"tie_word_embeddings", shape.tied},
-                                {"use_sliding_window", shape.window > 0},
-                                {"torch_dtype", "float32"}};
-  if (shape.window > 0) {
-    config["sliding_window"] = shape.window;
-    config["max_window_layers"] = 1;
-  }
-  return config;
-}
 
 struct Weights {
   Random random;
@@ -104,24 +72,7 @@ RandomShape random_shape(unsigned seed) {
 }
 
 RandomModel::RandomModel(const RandomShape& shape, unsigned seed) : shape_(shape) {
-  std::string pattern = (fs::temp_directory_path() / "plumbline-random-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) {
-    throw Error(std::string("cannot be made: ") + std::strerror(errno), pattern,
-                "set TMPDIR to a folder that can be written");
-  }
-  directory_ = pattern;
-  try {
-    write(seed);
-  } catch (...) {  // a full disk
-    std::error_code ignored;
-    fs::remove_all(directory_, ignored);
-    throw;
-  }
-}
-
-RandomModel::~RandomModel() {
-  std::error_code ignored;
-  fs::remove_all(directory_, ignored);
+  write(seed);
 }
 
 void RandomModel::write(unsigned seed) const {
@@ -133,10 +84,7 @@ void RandomModel::write(unsigned seed) const {
   std::vector<NamedView> views;
   for (std::size_t i = 0; i < weights.names.size(); ++i)
     views.push_back({weights.names[i], weights.tensors[i].view()});
-  write_tensor_file(directory_ / "model.safetensors", {{"format", "pt"}}, views);
-  OutputFile config(directory_ / "config.json");
-  config.write(config_of(shape_).dump(1));
-  config.keep();
+  files_.write(shape_, 4096, "float32", views);
 }
 
 }  // namespace plumbline::phases

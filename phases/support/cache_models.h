@@ -5,12 +5,11 @@
 #include <filesystem>
 #include <string>
 
+#include "phases/support/made_checkpoint.h"
+
 namespace plumbline::phases {
 
-struct RandomShape {
-  std::int64_t hidden = 0, intermediate = 0, vocab = 0, heads = 0, kv_heads = 0, head_dim = 0, layers = 0;
-  bool tied = false;
-  std::int64_t window = 0;        // of all layers but the first; 0: none slides
+struct RandomShape : ModelShape {
   std::string to_string() const;  // "2 layers, 6 of 2 heads of 16, hidden 33, …"
 };
 
@@ -24,18 +23,15 @@ class RandomModel {
   // Throws Error where the folder cannot be written.
   RandomModel(const RandomShape& shape, unsigned seed);
   explicit RandomModel(unsigned seed) : RandomModel(random_shape(seed), seed) {}
-  RandomModel(const RandomModel&) = delete;
-  RandomModel& operator=(const RandomModel&) = delete;
-  ~RandomModel();
 
   const RandomShape& shape() const { return shape_; }
-  const std::filesystem::path& directory() const { return directory_; }
+  const std::filesystem::path& directory() const { return files_.directory(); }
 
  private:
   void write(unsigned seed) const;
 
   RandomShape shape_;
-  std::filesystem::path directory_;
+  MadeCheckpoint files_{"random"};
 };
 
 }  // namespace plumbline::phases

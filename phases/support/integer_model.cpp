@@ -1,46 +1,13 @@
 #include "phases/support/integer_model.h"
 
 #include <bit>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "harness/error.h"
 #include "harness/exact_inputs.h"
-#include "harness/output_file.h"
-#include "harness/tensor_file.h"
 
 namespace plumbline::phases {
 namespace {
-
-namespace fs = std::filesystem;
-
-nlohmann::ordered_json config_of(const IntegerShape& shape) {
-  nlohmann::ordered_json config{{"architectures", {"Qwen2ForCausalLM"}},
-                                {"model_type", "qwen2"},
-                                {"hidden_act", "silu"},
-                                {"hidden_size", shape.hidden},
-                                {"intermediate_size", shape.intermediate},
-                                {"num_hidden_layers", shape.layers},
-                                {"num_attention_heads", shape.heads},
-                                {"num_key_value_heads", shape.kv_heads},
-                                {"head_dim", shape.head_dim},
-                                {"vocab_size", shape.vocab},
-                                {"max_position_embeddings", 1024},
-                                {"rms_norm_eps", 1e-6},
-                                {"rope_theta", 10000.0},
-                                {"tie_word_embeddings", shape.tied},
-                                {"use_sliding_window", shape.window > 0},
-                                {"torch_dtype", "bfloat16"}};
-  if (shape.window > 0) {
-    config["sliding_window"] = shape.window;
-    config["max_window_layers"] = 1;
-  }
-  return config;
-}
 
 // Whole numbers of few bits: the upper half of their f32.
 Tensor as_bf16(const std::vector<std::int64_t>& shape, std::span<const std::int8_t> values) {
@@ -61,27 +28,7 @@ std::string IntegerShape::to_string() const {
 
 IntegerModel::IntegerModel(const IntegerShape& shape) : shape_(shape) {
   plan();
-  std::string pattern = (fs::temp_directory_path() / "plumbline-integers-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) {
-    throw Error(std::string("cannot be made: ") + std::strerror(errno), pattern,
-                "set TMPDIR to a folder that can be written");
-  }
-  directory_ = pattern;
-  try {
-    write();
-  } catch (...) {  // a full disk
-    remove_files();
-    throw;
-  }
-}
-
-IntegerModel::~IntegerModel() {
-  remove_files();
-}
-
-void IntegerModel::remove_files() const {
-  std::error_code ignored;
-  fs::remove_all(directory_, ignored);
+  write();
 }
 
 std::span<const std::int8_t> IntegerModel::weight(const std::string& name) const {
@@ -130,10 +77,7 @@ void IntegerModel::write() const {
     tensors.push_back(as_bf16(stored.shape, stored.values));
     views.push_back({name, tensors.back().view()});
   }
-  write_tensor_file(directory_ / "model.safetensors", {{"format", "pt"}}, views);
-  OutputFile config(directory_ / "config.json");
-  config.write(config_of(shape_).dump(1));
-  config.keep();
+  files_.write(shape_, 1024, "bfloat16", views);
 }
 
 }  // namespace plumbline::phases

@@ -9,13 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "phases/support/made_checkpoint.h"
+
 namespace plumbline::phases {
 
 // Sizes that fill no tile, lane or block: odd, prime, and 1.
-struct IntegerShape {
-  std::int64_t hidden, intermediate, vocab, heads, kv_heads, head_dim, layers;
-  bool tied;                      // no lm_head of its own
-  std::int64_t window;            // of all layers but the first; 0: all attend to everything
+struct IntegerShape : ModelShape {
   std::string to_string() const;  // "hidden 897, intermediate 4867, vocabulary 65, …"
 };
 
@@ -24,15 +23,10 @@ class IntegerModel {
   // Writes config.json and model.safetensors (bf16, where these numbers are exact) into a temporary folder,
   // which lives at most as long as the model. Throws Error where that cannot be written.
   explicit IntegerModel(const IntegerShape& shape);
-  IntegerModel(const IntegerModel&) = delete;
-  IntegerModel& operator=(const IntegerModel&) = delete;
-  ~IntegerModel();
 
   const IntegerShape& shape() const { return shape_; }
-  const std::filesystem::path& directory() const { return directory_; }
-  // Removes the folder: an engine that has opened the checkpoint holds it, and a run that is killed later
-  // leaves nothing behind.
-  void remove_files() const;
+  const std::filesystem::path& directory() const { return files_.directory(); }
+  void remove_files() const { files_.remove(); }
   // By its name in the checkpoint; empty where there is no such tensor. lm_head.weight of a tied model is its
   // embedding.
   std::span<const std::int8_t> weight(const std::string& name) const;
@@ -48,7 +42,7 @@ class IntegerModel {
 
   IntegerShape shape_;
   std::map<std::string, Stored> tensors_;
-  std::filesystem::path directory_;
+  MadeCheckpoint files_{"integers"};
 };
 
 }  // namespace plumbline::phases
