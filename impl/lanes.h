@@ -8,6 +8,8 @@
 #include <cstring>
 #include <span>
 
+#include "impl/exp_lanes.h"
+
 namespace plumbline::native {
 
 inline constexpr std::size_t kLanes = 4;
@@ -65,24 +67,11 @@ inline double sum_of(std::span<const float> values) {
   return sum;
 }
 
-// e^x for x <= 0, to about one unit in the last place; 0 below -87.3, where the result would be subnormal;
-// NaN for NaN. e^x = 2^n e^r, |r| <= ln 2 / 2, e^r by its Taylor series to r^7 (the next term is below 6e-9).
+// e^x for x <= 0; impl/exp_lanes.h.
 inline Lanes exp_not_positive(const Lanes& x) {
-  constexpr float kLog2e = 1.44269504f;
-  constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // their sum is ln 2; n * high is exact
-  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to integers
-  constexpr float kLeast = -87.3f;
-  const Lanes clamped = x > kLeast ? x : kLeast - Lanes{};
-  const Lanes n = (clamped * kLog2e + kRounder) - kRounder;
-  const Lanes r = (clamped - n * kLn2High) - n * kLn2Low;
-  Lanes sum = r * (1.0f / 5040) + 1.0f / 720;
-  for (const float coefficient : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
-    sum = sum * r + coefficient;
-  const IntLanes exponent = (__builtin_convertvector(n, IntLanes) + 127) << 23;
-  Lanes scale;
-  std::memcpy(&scale, &exponent, sizeof scale);
-  const Lanes power = x > kLeast ? sum * scale : Lanes{};
-  return x == x ? power : x;
+  Lanes power = x;
+  exp_not_positive_lanes<Lanes, Lanes, IntLanes>(power);
+  return power;
 }
 
 }  // namespace plumbline::native

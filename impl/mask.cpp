@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "impl/memory.h"
+
 namespace plumbline::native {
 namespace {
 
@@ -32,6 +34,11 @@ void check_filled(const TensorView& tensor, std::string_view where) {
     throw Error("the mask is empty", where);
 }
 
+Tensor booleans(const Shape& shape, std::string_view where) {
+  return with_memory(shape.to_string(), shape.elements(), where, "a mask grows with queries x keys",
+                     [&] { return Tensor(DType::boolean, shape); });
+}
+
 // A wrong range must show as a wrong mask, not as a crash.
 KeyRange within(KeyRange range, std::int64_t keys) {
   const std::int64_t end = std::clamp<std::int64_t>(range.end, 0, keys);
@@ -54,7 +61,7 @@ bool allowed(std::int64_t query_position_in_sequence, std::int64_t key_index,
 Tensor allowed_mask(std::int64_t queries, std::int64_t past, std::optional<std::int64_t> window) {
   check_sizes(queries, past, window);
   const std::int64_t keys = past + queries;
-  Tensor mask(DType::boolean, {queries, keys});
+  Tensor mask = booleans({queries, keys}, "attention mask");
   auto* row = mask.values<std::uint8_t>().data();
   for (std::int64_t query = 0; query < queries; ++query, row += keys) {
     const KeyRange range = within(allowed_keys(past + query, window), keys);
@@ -81,7 +88,7 @@ Tensor padded_mask(const TensorView& real, std::int64_t queries, std::optional<s
   if (queries < 1 || queries > keys)
     throw Error(fmt::format("{} queries of {} places", queries, keys), where);
   check_window(window, where);
-  Tensor mask(DType::boolean, {batch, queries, keys});
+  Tensor mask = booleans({batch, queries, keys}, where);
   auto* out = mask.values<std::uint8_t>().data();
   for (std::int64_t row = 0; row < batch * queries; ++row, out += keys) {
     const KeyRange range = within(allowed_keys(keys - queries + row % queries, window), keys);

@@ -7,6 +7,7 @@
 
 #include "impl/half.h"
 #include "impl/mask.h"
+#include "impl/memory.h"
 
 namespace plumbline::native {
 namespace {
@@ -32,6 +33,11 @@ std::uint32_t forbidding_bits(MaskForm form, DType dtype) {
     return form == MaskForm::minus_infinity ? row.minus_infinity : row.lowest_finite;
   }
   throw Error("is no type of an additive mask", dtype_name(dtype), "f32, bf16 or f16");
+}
+
+Tensor made(DType dtype, const Shape& shape, std::string_view where) {
+  return with_memory(shape.to_string(), shape.elements() * static_cast<std::int64_t>(dtype_size(dtype)),
+                     where, "a mask grows with queries x keys", [&] { return Tensor(dtype, shape); });
 }
 
 float element(const TensorView& view, std::int64_t index) {
@@ -67,7 +73,7 @@ Tensor additive_mask(const TensorView& allowed, MaskForm form, DType dtype) {
   check_filled(allowed, "additive mask");
   if (allowed.dtype != DType::boolean || !allowed.is_contiguous())
     throw Error("is made of contiguous booleans", "additive mask");
-  Tensor mask(dtype, allowed.shape);
+  Tensor mask = made(dtype, allowed.shape, "additive mask");
   const auto* in = allowed.as<std::uint8_t>();
   const auto fill = [&](auto values) {
     using Bits = typename decltype(values)::value_type;
@@ -86,18 +92,19 @@ Tensor add_mask(const TensorView& x, const TensorView& mask) {
   const std::int64_t places = repeated_places(x, mask, "add_mask");
   if (x.dtype != mask.dtype) throw Error("scores and mask have different types", "add_mask");
   if (x.dtype != DType::f32) forbidding_bits(MaskForm::minus_1e9, x.dtype);
-  std::vector<float> sums(static_cast<std::size_t>(x.elements()));
+  Tensor wide = made(DType::f32, x.shape, "add_mask");
+  const std::span<float> sums = wide.values<float>();
   for (std::int64_t i = 0; i < x.elements(); ++i)
     sums[static_cast<std::size_t>(i)] = element(x, i) + element(mask, i % places);
   // One f32 addition rounded to a half type is the half type's own: 24 bits >= 2 * 11 + 2.
-  Tensor sum(x.dtype, x.shape);
+  Tensor sum = made(x.dtype, x.shape, "add_mask");
   narrow(x.dtype, sums.data(), x.elements(), sum.values<std::byte>().data());
   return sum;
 }
 
 Tensor masked_softmax(const TensorView& masked_scores) {
   check_filled(masked_scores, "masked_softmax");
-  Tensor weights(DType::f32, masked_scores.shape);
+  Tensor weights = made(DType::f32, masked_scores.shape, "masked_softmax");
   const std::span<float> values = weights.values<float>();
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = element(masked_scores, static_cast<std::int64_t>(i));
@@ -108,7 +115,7 @@ Tensor masked_softmax(const TensorView& masked_scores) {
 
 Tensor allowed_softmax(const TensorView& scores, const TensorView& allowed) {
   const std::int64_t places = repeated_places(scores, allowed, "allowed_softmax");
-  Tensor weights(DType::f32, scores.shape);
+  Tensor weights = made(DType::f32, scores.shape, "allowed_softmax");
   const std::span<float> values = weights.values<float>();
   const auto keys = static_cast<std::size_t>(scores.shape[scores.shape.rank() - 1]);
   std::vector<float> seen;  // by one query

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <new>
 
+#include "impl/memory.h"
+
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -13,10 +15,13 @@ namespace plumbline::native {
 
 class FloatBuffer {
  public:
+  // Throws Error when there is no memory.
   explicit FloatBuffer(std::size_t count)
       : alignment_(count * sizeof(float) < 2 * kHugePage ? 64 : kHugePage) {
     const std::size_t bytes = count * sizeof(float);
-    data_ = static_cast<float*>(::operator new (bytes, std::align_val_t{alignment_}));
+    data_ = with_memory(
+        "a matrix of weights", static_cast<std::int64_t>(bytes), "native weights", "they are held in f32",
+        [&] { return static_cast<float*>(::operator new (bytes, std::align_val_t{alignment_})); });
 #if defined(__linux__)
     // A wish: without huge pages the buffer is as good.
     if (alignment_ == kHugePage) ::madvise(data_, bytes, MADV_HUGEPAGE);

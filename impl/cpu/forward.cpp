@@ -9,6 +9,7 @@
 #include "impl/cpu/rope.h"
 #include "impl/cpu/silu_mul.h"
 #include "impl/mask.h"
+#include "impl/memory.h"
 
 namespace plumbline::native {
 namespace {
@@ -68,7 +69,7 @@ class ForwardPass {
 
 void ForwardPass::size_workspace() {
   const auto size = [&](std::vector<float>& buffer, std::int64_t width) {
-    buffer.resize(static_cast<std::size_t>(batch_.rows * width));
+    resize_floats(buffer, batch_.rows, width, "a buffer of activations");
   };
   for (std::vector<float>* buffer : {&w_.stream, &w_.normed, &w_.delta}) size(*buffer, config_.hidden_size);
   for (std::vector<float>* buffer : {&w_.query, &w_.context}) size(*buffer, derived_.query_dim);
@@ -76,8 +77,8 @@ void ForwardPass::size_workspace() {
   for (std::vector<float>* buffer : {&w_.gate, &w_.up}) size(*buffer, config_.intermediate_size);
   for (std::vector<float>* buffer : {&w_.cos, &w_.sin}) size(*buffer, config_.head_dim);
   w_.inv_freq.resize(batch_.steps.size() * model_.inv_freq.size());
-  w_.head_input.resize(static_cast<std::size_t>(batch_.logit_rows * config_.hidden_size));
-  w_.logits.resize(static_cast<std::size_t>(batch_.logit_rows * config_.vocab_size));
+  resize_floats(w_.head_input, batch_.logit_rows, config_.hidden_size, "the inputs of the logits");
+  resize_floats(w_.logits, batch_.logit_rows, config_.vocab_size, "the logits");
 }
 
 std::optional<std::int64_t> ForwardPass::window(int layer) const {
@@ -213,8 +214,8 @@ void ForwardPass::attend(int layer, const BatchStep& step) {
     return;
   }
   const Shape shape{in.heads, in.tokens, in.length};
-  w_.scores.resize(static_cast<std::size_t>(shape.elements()));
-  w_.probs.resize(w_.scores.size());
+  resize_floats(w_.scores, in.heads * in.tokens, in.length, "recorded scores");
+  resize_floats(w_.probs, in.heads * in.tokens, in.length, "recorded weights of attention");
   attention_scores(context_, in, w_.scores.data());
   emit_.tensor(scores_site, step, w_.scores.data(), shape);
   attention_probs(context_, in, w_.scores.data(), w_.probs.data());

@@ -6,8 +6,8 @@
 // set, for one row or many, whichever thread computes it.
 //
 // The units that define these are compiled with instruction sets the machine may lack. They include nothing
-// but this header, impl/cpu/lane_*.h and intrinsics: an inline function of a shared header, emitted
-// there with AVX, could be the copy that the linker keeps for everyone.
+// but this header, impl/cpu/lane_*.h, impl/exp_lanes.h and intrinsics: an inline function of a shared header,
+// emitted there with AVX, could be the copy that the linker keeps for everyone.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,9 @@ struct MatmulArgs {
   const float* bias;  // [outs], or null
   float* y;           // [rows, outs]
   std::int64_t y_stride;
+  // [outs * depth], or null: memory that will be read next. Asked for line after line meanwhile: a processor
+  // sees that order coming, and the one in which a tile reads rows far apart it does not.
+  const float* ahead = nullptr;
 };
 
 // Values that follow each other, `stride` floats apart.
@@ -35,16 +38,30 @@ struct ValueRun {
   std::int64_t stride;
 };
 
-// out[d] = sum over keys in [begin, end) of weights[key] * values[key, d]: in blocks of 32 keys counted from
-// key 0, sequential fused multiply-adds within a block, then the blocks' sums one after the other. Places
-// outside [begin, end) are not read. Keys count through the runs, so a block may lie in two of them.
+// out[r, d] += sum over keys in [begin, end) of weights[r, key] * values[key, d]: in blocks of 32 keys
+// counted from key 0, sequential fused multiply-adds within a block, then the blocks' sums one after the
+// other. Places outside [begin, end) are not read. Keys count through the runs, so a block may lie in two of
+// them.
 struct WeightedSumArgs {
-  const float* weights;  // [keys]
+  const float* weights;  // [rows, keys]
   const ValueRun* runs;  // of `end` keys at least
   std::int64_t begin;
   std::int64_t end;
   std::int64_t dim;
-  float* out;  // [dim]
+  float* out;  // [rows, dim]
+  std::int64_t rows = 1;
+  std::int64_t weights_stride = 0;
+  std::int64_t out_stride = 0;
+  const float* ahead = nullptr;  // [end - begin, dim], or null: as in MatmulArgs
+};
+
+// probs[i] = exp(scores[i] * scale - the largest of them) / their sum: the exponential of impl/exp_lanes.h,
+// the sum in f64 as four interleaved ones, added in order. `probs` may be `scores`.
+struct SoftmaxArgs {
+  const float* scores;  // [count], at least one
+  float* probs;         // [count]
+  std::int64_t count;
+  float scale;
 };
 
 struct Kernels {
@@ -52,6 +69,7 @@ struct Kernels {
   void (*matmul)(const MatmulArgs& args);
   float (*sum_squares)(const float* x, std::int64_t count);
   void (*weighted_sum)(const WeightedSumArgs& args);
+  void (*softmax)(const SoftmaxArgs& args);
 };
 
 extern const Kernels kScalarKernels;

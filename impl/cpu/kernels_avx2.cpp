@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "impl/cpu/lane_kernels.h"
+#include "impl/cpu/lane_sums.h"
 
 namespace plumbline::native {
 namespace {
@@ -13,7 +14,11 @@ struct Avx2Lanes {
   };
   static constexpr int kRows = 3;  // 12 accumulators, and room for the operands in 16 registers
   static constexpr int kOuts = 2;
-  static constexpr bool kAddsFour = false;
+  static constexpr bool kAddsTogether = true;
+  static constexpr int kGroup = 3;  // of weighted sums: 12 accumulators, 3 weights and a vector of values
+  static constexpr int kGroupWide = 2;
+  using Floats = float __attribute__((vector_size(32)));
+  using Ints = std::int32_t __attribute__((vector_size(32)));
 
   static Vector zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static Vector broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -45,6 +50,14 @@ struct Avx2Lanes {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  // The additions of sum(), for two vectors at a time.
+  static void sum_outs(const Vector (&v)[2], float* sums) {
+    const __m256 four = add_halves(_mm256_add_ps(v[0].low, v[0].high), _mm256_add_ps(v[1].low, v[1].high));
+    const __m256 two = _mm256_add_ps(four, _mm256_permute_ps(four, 0x4E));
+    const __m256 one = _mm256_add_ps(two, _mm256_permute_ps(two, 0xB1));
+    _mm_storel_pi(reinterpret_cast<__m64*>(sums),
+                  _mm_unpacklo_ps(_mm256_castps256_ps128(one), _mm256_extractf128_ps(one, 1)));
   }
   static void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 };

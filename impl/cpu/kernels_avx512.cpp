@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "impl/cpu/lane_kernels.h"
+#include "impl/cpu/lane_sums.h"
 
 namespace plumbline::native {
 namespace {
@@ -10,7 +11,11 @@ struct Avx512Lanes {
   using Vector = __m512;
   static constexpr int kRows = 6;  // 24 accumulators, and room for the operands in 32 registers
   static constexpr int kOuts = 4;
-  static constexpr bool kAddsFour = true;
+  static constexpr bool kAddsTogether = true;
+  static constexpr int kGroup = 4;  // of weighted sums: 16 accumulators beside 4 vectors of values
+  static constexpr int kGroupWide = 4;
+  using Floats = float __attribute__((vector_size(64)));
+  using Ints = std::int32_t __attribute__((vector_size(64)));
 
   static Vector zero() { return _mm512_setzero_ps(); }
   static Vector broadcast(float x) { return _mm512_set1_ps(x); }
@@ -36,24 +41,11 @@ struct Avx512Lanes {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
-  // Quarters (of four lanes each) of a and b; two bits of kWhich choose each.
-  template <int kWhich>
-  static Vector quarters(Vector a, Vector b) {
-    return _mm512_maskz_shuffle_f32x4(__mmask16{0xFFFF}, a, b, kWhich);
-  }
-  template <int kOrder>
-  static Vector within_quarters(Vector v) {
-    return _mm512_maskz_permute_ps(__mmask16{0xFFFF}, v, kOrder);
-  }
-  // The additions of sum(), for four vectors at a time: each ends up in a quarter of its own.
-  static void sum_four(const Vector (&v)[4], float* sums) {
-    const Vector eight_01 = add(quarters<0x44>(v[0], v[1]), quarters<0xEE>(v[0], v[1]));
-    const Vector eight_23 = add(quarters<0x44>(v[2], v[3]), quarters<0xEE>(v[2], v[3]));
-    const Vector four = add(quarters<0x88>(eight_01, eight_23), quarters<0xDD>(eight_01, eight_23));
-    const Vector two = add(four, within_quarters<0x4E>(four));
-    const Vector one = add(two, within_quarters<0xB1>(two));
-    const Vector packed = _mm512_maskz_compress_ps(__mmask16{0x1111}, one);
-    _mm_storeu_ps(sums, _mm512_maskz_extractf32x4_ps(__mmask8{0xF}, packed, 0));
+  // The additions of sum(), for four vectors at a time.
+  static void sum_outs(const Vector (&v)[4], float* sums) {
+    __m256 eight[4];
+    for (int i = 0; i < 4; ++i) eight[i] = _mm256_add_ps(half<0>(v[i]), half<1>(v[i]));
+    _mm_storeu_ps(sums, sum_four(eight));
   }
   static void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 };

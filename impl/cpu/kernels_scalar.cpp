@@ -10,7 +10,11 @@ struct ScalarLanes {
   };
   static constexpr int kRows = 1;
   static constexpr int kOuts = 1;
-  static constexpr bool kAddsFour = false;
+  static constexpr bool kAddsTogether = false;
+  static constexpr int kGroup = 1;
+  static constexpr int kGroupWide = 1;
+  using Floats = float __attribute__((vector_size(16)));
+  using Ints = std::int32_t __attribute__((vector_size(16)));
 
   static Vector zero() { return broadcast(0.0f); }
   static Vector broadcast(float x) {

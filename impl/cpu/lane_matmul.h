@@ -27,11 +27,17 @@ struct DepthBlock {
 // The sums of kOuts vectors, each by the tree of kernels.h.
 template <typename L, int kOuts>
 void lane_sums(const typename L::Vector (&lanes)[kOuts], float* sums) {
-  if constexpr (kOuts == 4 && L::kAddsFour) {
-    L::sum_four(lanes, sums);
+  if constexpr (kOuts == L::kOuts && L::kAddsTogether) {
+    L::sum_outs(lanes, sums);
   } else {
     for (int o = 0; o < kOuts; ++o) sums[o] = L::sum(lanes[o]);
   }
+}
+
+// Where the weights of the next outputs begin, or these where there are no more.
+template <int kOuts>
+const float* next_weights(const MatmulArgs& args, std::int64_t out) {
+  return args.w + (out + 2 * kOuts <= args.outs ? out + kOuts : out) * args.w_stride;
 }
 
 // Rows row .. row + kRows and outputs out .. out + kOuts, each with lanes of its own. `lanes`: [kRows, kOuts,
@@ -50,7 +56,9 @@ void matmul_tile(const MatmulArgs& args, const DepthBlock& block, std::int64_t r
       sums[r][o] = block.first ? L::zero() : L::load(lanes + (r * kOuts + o) * kLanes);
     }
   }
-  const float* ahead = out + 2 * kOuts <= args.outs ? w + kOuts * args.w_stride : w;
+  const float* ahead = args.ahead == nullptr ? next_weights<kOuts>(args, out) : args.ahead + out * args.depth;
+  const std::int64_t ahead_stride = args.ahead == nullptr ? args.w_stride : kLanes;
+  const std::int64_t ahead_step = args.ahead == nullptr ? 1 : kOuts;
   const std::int64_t rest = (block.end - block.begin) % kLanes;
   const std::int64_t whole = block.end - rest;
   for (std::int64_t k = block.begin; k < whole; k += kLanes) {
@@ -58,7 +66,7 @@ void matmul_tile(const MatmulArgs& args, const DepthBlock& block, std::int64_t r
 #pragma GCC unroll 8
     for (int o = 0; o < kOuts; ++o) {
       weights[o] = L::load(w + o * args.w_stride + k);
-      if constexpr (kAhead) L::prefetch(ahead + o * args.w_stride + k);
+      if constexpr (kAhead) L::prefetch(ahead + o * ahead_stride + k * ahead_step);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -93,6 +101,16 @@ void matmul_tile(const MatmulArgs& args, const DepthBlock& block, std::int64_t r
   }
 }
 
+// The same for a number of rows that is known late: 1 to kMost.
+template <typename L, int kMost, int kOuts, bool kAhead>
+void matmul_tile_of(std::int64_t rows, const MatmulArgs& args, const DepthBlock& block, std::int64_t row,
+                    std::int64_t out, float* lanes) {
+  if constexpr (kMost > 1) {
+    if (rows < kMost) return matmul_tile_of<L, kMost - 1, kOuts, kAhead>(rows, args, block, row, out, lanes);
+  }
+  matmul_tile<L, kMost, kOuts, kAhead>(args, block, row, out, lanes);
+}
+
 // `lanes`: [last_row - first_row, kOuts, 16]; null where the depth is not cut up.
 template <typename L, int kOuts>
 void matmul_rows(const MatmulArgs& args, const DepthBlock& block, std::int64_t first_row,
@@ -101,15 +119,23 @@ void matmul_rows(const MatmulArgs& args, const DepthBlock& block, std::int64_t f
     return lanes == nullptr ? nullptr : lanes + (at - first_row) * kOuts * kLanes;
   };
   std::int64_t row = first_row;
-  if (row + L::kRows <= last_row) {
+  if (row + 2 * L::kRows <= last_row) {
     matmul_tile<L, L::kRows, kOuts, true>(args, block, row, out, lanes);
     row += L::kRows;
   }
-  for (; row + L::kRows <= last_row; row += L::kRows) {
+  for (; row + 2 * L::kRows <= last_row; row += L::kRows) {
     matmul_tile<L, L::kRows, kOuts, false>(args, block, row, out, waiting(row));
   }
-  for (; row < last_row; ++row) {
-    matmul_tile<L, 1, kOuts, true>(args, block, row, out, waiting(row));
+  // One tile or two, of about as many rows.
+  while (row < last_row) {
+    const std::int64_t left = last_row - row;
+    const std::int64_t rows = left > L::kRows ? (left + 1) / 2 : left;
+    if (row == first_row) {
+      matmul_tile_of<L, L::kRows, kOuts, true>(rows, args, block, row, out, waiting(row));
+    } else {
+      matmul_tile_of<L, L::kRows, kOuts, false>(rows, args, block, row, out, waiting(row));
+    }
+    row += rows;
   }
 }
 

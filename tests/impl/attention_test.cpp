@@ -1,11 +1,13 @@
 #include "impl/cpu/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include <catch2/catch.hpp>
 
 #include "impl/cpu/isa.h"
+#include "impl/lanes.h"
 #include "impl/mask.h"
 #include "tests/impl/support.h"
 
@@ -193,5 +195,68 @@ TEST_CASE("attention: the context's blocks count from the first key, so masked k
     kernels_for(isa).weighted_sum(args);
     INFO(isa);
     CHECK(same_bits(all, some));
+  }
+}
+
+TEST_CASE(
+    "attention: a query of several heads at once gives the bits of each head alone, however it is shared "
+    "out") {
+  for (const std::int64_t group : {1, 2, 3, 5, 7, 9}) {
+    for (const std::int64_t kv_heads : {1, 2, 3}) {
+      for (const std::int64_t length : {1, 31, 33, 130}) {
+        const std::int64_t dim = group == 3 ? 20 : group == 5 ? 128 : 64;
+        Problem p =
+            make_problem(1, length - 1, dim, group == 2 ? std::optional<std::int64_t>(40) : std::nullopt);
+        p.input.kv_heads = kv_heads;
+        p.input.heads = kv_heads * group;
+        p.queries = random_floats(static_cast<std::size_t>(p.input.heads * dim), 1);
+        p.keys = random_floats(static_cast<std::size_t>(length * kv_heads * dim), 2);
+        p.values = random_floats(p.keys.size(), 3);
+        const AttentionInput in = input_of(p);
+        // By heads, as a recording sink has them.
+        ThreadPool alone(1);
+        const CpuContext scalar{kernels_for("scalar"), alone};
+        std::vector<float> scores(static_cast<std::size_t>(in.heads * length)), probs(scores.size());
+        std::vector<float> expected(p.queries.size());
+        attention_scores(scalar, in, scores.data());
+        attention_probs(scalar, in, scores.data(), probs.data());
+        attention_context(scalar, in, probs.data(), expected.data());
+        for (const std::string& isa : available_isas()) {
+          for (const int threads : {1, 2, 3, 8}) {
+            INFO(isa << ", " << threads << " threads, " << group << " x " << kv_heads << " heads, "
+                     << length);
+            ThreadPool pool(threads);
+            CHECK(same_bits(run_attention({kernels_for(isa), pool}, p), expected));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("attention: the softmax has the bits of four lanes at a time, on every instruction set") {
+  for (std::int64_t count = 1; count <= 70; ++count) {
+    std::vector<float> scores = random_floats(static_cast<std::size_t>(count), 6);
+    for (std::size_t i = 0; i < scores.size(); ++i) scores[i] *= i % 3 == 0 ? 90.0f : 2.0f;
+    const float scale = 0.125f;
+    std::vector<float> expected(scores);
+    for (float& each : expected) each *= scale;
+    const float largest = largest_of(expected);
+    map_lanes(expected, expected, largest,
+              [&](const Lanes& each) { return exp_not_positive(each - largest); });
+    const auto divisor = static_cast<float>(sum_of(expected));
+    for (float& each : expected) each /= divisor;
+    for (const std::string& isa : available_isas()) {
+      // Beyond the row nothing is touched.
+      std::vector<float> probs(scores.size() + 16, 9.0f);
+      kernels_for(isa).softmax({scores.data(), probs.data(), count, scale});
+      INFO(isa << ", " << count);
+      CHECK(same_bits(std::span(probs).first(scores.size()), expected));
+      CHECK(std::count(probs.begin() + count, probs.end(), 9.0f) == 16);
+      std::vector<float> spoiled = scores;
+      spoiled[static_cast<std::size_t>(count / 2)] = std::numeric_limits<float>::quiet_NaN();
+      kernels_for(isa).softmax({spoiled.data(), spoiled.data(), count, scale});
+      CHECK(std::all_of(spoiled.begin(), spoiled.end(), [](float each) { return std::isnan(each); }));
+    }
   }
 }
