@@ -28,7 +28,8 @@ struct LayoutCost {
 };
 std::vector<LayoutCost> measure_layouts(const native::CacheShape& shape, std::int64_t tokens, int rounds);
 
-// The time of one token's update, all layers, at `longer` tokens over that at `tokens`.
+// The time of one token's update, all layers, from `longer` tokens on, over that from `tokens` on: each the
+// average over a quarter more tokens.
 struct GrowthCost {
   Quartile fixed, growing;
 };

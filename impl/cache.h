@@ -38,9 +38,8 @@ class NativeCache : public Cache {
   void clear(SequenceId sequence) final { crop(sequence, 0); }
   void crop(SequenceId sequence, std::int64_t length) final;
   void fork(SequenceId from, SequenceId to) final;
-  // Forgets the tokens with indices [begin, end); those after them move down. Throws Error for a range that
-  // is not within the length, and where a layer has a sliding window.
-  void evict(SequenceId sequence, std::int64_t begin, std::int64_t end);
+  // Refused where a layer has a sliding window.
+  void evict(SequenceId sequence, std::int64_t begin, std::int64_t end) final;
 
   std::uint64_t engine() const { return engine_; }
   const CacheShape& shape() const { return shape_; }

@@ -87,21 +87,13 @@ NativeCache::Runs FixedCache::room(int layer, SequenceId sequence) {
   }
   add_ring(to, block(layer, sequence), after, after.count - added, after.count);
   if (before.count + added > ring_.slots()) {  // over tokens that come back with a rollback
-    for (const StoredRun& run : to) save(run);
+    for (const StoredRun& run : to) saved_.save(format(), run);
   }
   return to;
 }
 
-void FixedCache::save(const StoredRun& run) {
-  const std::size_t bytes = static_cast<std::size_t>(run.tokens * shape().row()) * dtype_size(spec().dtype);
-  Saved saved{run, std::vector<std::byte>(bytes), std::vector<std::byte>(bytes)};
-  read_run(format(), run, CachePart::key, saved.keys.data());
-  read_run(format(), run, CachePart::value, saved.values.data());
-  saved_.push_back(std::move(saved));
-}
-
 void FixedCache::preserve(int layer, SequenceId sequence) {
-  for (const StoredRun& run : runs(layer, sequence, true)) save(run);
+  for (const StoredRun& run : runs(layer, sequence, true)) saved_.save(format(), run);
 }
 
 void FixedCache::publish() {
@@ -113,12 +105,7 @@ void FixedCache::publish() {
 }
 
 void FixedCache::discard() {
-  for (auto saved = saved_.rbegin(); saved != saved_.rend();
-       ++saved) {  // the first copy is the one to go back to
-    write_run(format(), saved->place, CachePart::key, saved->keys.data());
-    write_run(format(), saved->place, CachePart::value, saved->values.data());
-  }
-  saved_.clear();
+  saved_.restore(format());
 }
 
 }  // namespace plumbline::native

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "impl/cache.h"
+#include "impl/cache/saved_runs.h"
 #include "impl/cache/storage.h"
 
 namespace plumbline::native {
@@ -24,10 +25,6 @@ class FixedCache final : public NativeCache {
     std::int64_t prefill = 0;
     std::int64_t first = 0;
     std::int64_t count = 0;
-  };
-  struct Saved {  // what the open transaction overwrote
-    StoredRun place;
-    std::vector<std::byte> keys, values;
   };
 
   std::int64_t forgotten(SequenceId sequence, std::int64_t tokens) const override;
@@ -47,15 +44,14 @@ class FixedCache final : public NativeCache {
   void add_ring(Runs& runs, std::int64_t block, const Filling& filling, std::int64_t begin,
                 std::int64_t end) const;
   Runs held(std::int64_t block, const Filling& filling) const;
-  void save(const StoredRun& run);
   const Filling& now(SequenceId sequence) const { return now_[static_cast<std::size_t>(sequence)]; }
   const Filling& next(SequenceId sequence) const { return next_[static_cast<std::size_t>(sequence)]; }
 
   CacheBlocks prefill_;
   CacheBlocks ring_;
   std::vector<Filling> now_,
-      next_;  // by sequence; `next_` for those that grow in a transaction
-  std::vector<Saved> saved_;
+      next_;         // by sequence; `next_` for those that grow in a transaction
+  SavedRuns saved_;  // what the open transaction overwrote
 };
 
 }  // namespace plumbline::native

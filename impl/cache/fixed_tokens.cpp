@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "impl/cache/fixed.h"
-#include "impl/half.h"
 
 namespace plumbline::native {
 
@@ -51,22 +50,14 @@ void FixedCache::copy(SequenceId from, SequenceId to) {
 }
 
 void FixedCache::fill_free_slots(float value) {
-  const std::vector<float> wide(static_cast<std::size_t>(shape().row()), value);
-  std::vector<std::byte> row(wide.size() * dtype_size(spec().dtype));
-  narrow(spec().dtype, wide.data(), shape().row(), row.data());
-  const auto fill = [&](const StoredRun& slot) {
-    write_run(format(), slot, CachePart::key, row.data());
-    write_run(format(), slot, CachePart::value, row.data());
-  };
   for (SequenceId sequence = 0; sequence < spec().max_sequences; ++sequence) {
     const Filling& filling = now(sequence);
     for (int layer = 0; layer < shape().layers; ++layer) {
       const std::int64_t at = block(layer, sequence);
-      for (std::int64_t slot = filling.prefill; slot < prefill_.slots(); ++slot)
-        fill(prefill_.run(at, slot, 1));
-      for (std::int64_t i = filling.count; i < ring_.slots(); ++i) {
-        fill(ring_.run(at, (filling.first + i) % ring_.slots(), 1));
-      }
+      fill_run(format(), prefill_.run(at, filling.prefill, prefill_.slots() - filling.prefill), value);
+      Runs free;
+      add_ring(free, at, filling, filling.count, ring_.slots());
+      for (const StoredRun& run : free) fill_run(format(), run, value);
     }
   }
 }

@@ -1,8 +1,10 @@
 #include "impl/cache/run.h"
 
 #include <cstring>
+#include <vector>
 
 #include "harness/error.h"
+#include "impl/half.h"
 
 namespace plumbline::native {
 namespace {
@@ -78,6 +80,15 @@ void copy_run(const RunFormat& format, const StoredRun& to, const StoredRun& fro
   for (const CachePart part : {CachePart::key, CachePart::value}) {
     copy_rows(rows_of(format, to, part), rows_of(format, from, part), extent_of(format, from));
   }
+}
+
+void fill_run(const RunFormat& format, const StoredRun& run, float value) {
+  const std::vector<float> wide(static_cast<std::size_t>(run.tokens * format.kv_heads * format.head_dim),
+                                value);
+  std::vector<std::byte> rows(wide.size() * dtype_size(format.dtype));
+  narrow(format.dtype, wide.data(), static_cast<std::int64_t>(wide.size()), rows.data());
+  write_run(format, run, CachePart::key, rows.data());
+  write_run(format, run, CachePart::value, rows.data());
 }
 
 }  // namespace plumbline::native

@@ -72,5 +72,7 @@ void read_run(const RunFormat& format, const StoredRun& run, CachePart part, std
 void write_run(const RunFormat& format, const StoredRun& run, CachePart part, const std::byte* rows);
 // Keys and values; as many tokens in both, which may not overlap.
 void copy_run(const RunFormat& format, const StoredRun& to, const StoredRun& from);
+// `value` in every element of keys and values.
+void fill_run(const RunFormat& format, const StoredRun& run, float value);
 
 }  // namespace plumbline::native

@@ -77,7 +77,15 @@ TEST_CASE("cache: the concatenating one grows in bytes, the fixed one does not")
   CHECK(fixed->bytes() == 2 * 2 * 3 * 10 * 12 * 4);
   grow(*concat, 0, 5, 1);
   grow(*fixed, 0, 5, 1);
-  CHECK(concat->bytes() == 2 * 2 * 5 * 12 * 4);
+  CHECK(concat->bytes() == 2 * 2 * (5 + 16) * 12 * 4);  // 16 slots to spare, or an eighth
+  grow(*concat, 0, 16, 2);
+  CHECK(concat->bytes() == 2 * 2 * 21 * 12 * 4);
+  grow(*concat, 0, 395, 3);
+  CHECK(concat->bytes() == 2 * 2 * (416 + 416 / 8) * 12 * 4);
+  concat->crop(0, 10);
+  CHECK(concat->bytes() == 2 * 2 * (10 + 16) * 12 * 4);
+  concat->clear(0);
+  CHECK(concat->bytes() == 0);
   CHECK(fixed->bytes() == 2 * 2 * 3 * 10 * 12 * 4);
 }
 
