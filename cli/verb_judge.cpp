@@ -38,13 +38,18 @@ void parse_layers(const std::string& text, JudgeOptions& options) {
 }
 
 // What a foreign trace leaves out is taken for granted, and said.
-std::vector<std::string> assumptions(const TraceMetadata& metadata) {
+std::vector<std::string> assumptions(const Trace& trace) {
+  const TraceMetadata& metadata = trace.metadata;
   std::vector<std::string> list;
   if (metadata.engine.empty()) list.push_back("the trace names no engine");
   if (metadata.weight_hash.empty())
     list.push_back("the trace has no weight hash: taken to be of this checkpoint");
   list.push_back(fmt::format("judged as {} storage on {}", dtype_name(metadata.storage),
                              device_name({metadata.device, 0})));
+  if (const auto cache = TraceStepView(trace, 0).cache_dtype(); cache && !metadata.cache) {
+    list.push_back(fmt::format("the trace declares no cache_dtype: caches are taken to be kept in {}",
+                               dtype_name(*cache)));
+  }
   list.push_back("token ids are taken as recorded: a lone trace does not say what was asked for");
   return list;
 }
@@ -87,7 +92,7 @@ PhaseReport report_of(const Options& options, const Trace& trace, const Judgemen
   report.engine = trace.metadata.engine.empty() ? "unknown" : trace.metadata.engine;
   report.repeat_command = fmt::format("plumbline judge {} --model {}", options.trace, options.model);
   report.headline = sentence;
-  report.assumptions = assumptions(trace.metadata);
+  report.assumptions = assumptions(trace);
   report.cases = {std::move(all)};
   report.finished = true;
   return report;
@@ -132,7 +137,7 @@ int run(const Options& options) {
     }
   }
   std::cout << counts.to_string() << '\n';
-  for (const std::string& line : assumptions(trace.metadata)) std::cerr << "plumbline: " << line << '\n';
+  for (const std::string& line : assumptions(trace)) std::cerr << "plumbline: " << line << '\n';
   return exit_status(counts);
 }
 

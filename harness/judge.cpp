@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::int64_t kStackedRows = 256;  // of one replay: their logits must fit into memory
 
-DType expected_dtype(OpSite site, DType storage) {
+DType expected_dtype(OpSite site, const RecordedStep& step, DType storage) {
+  if (probe_spec(site.probe).op == OpClass::cache_update) return step.cache_dtype().value_or(storage);
   const DType dtype = probe_spec(site.probe).dtype;
   const bool always_f32 = site.probe == Probe::inv_freq;
   return dtype == DType::f32 && !always_f32 ? storage : dtype;
@@ -37,13 +38,14 @@ OpResult opened(OpSite site, const RecordedStep& step, const Court& court) {
 }
 
 // Whether there is something to compare; where not, `result` says why.
-bool recorded_right(const TensorView* actual, const Court& court, OpResult& result) {
+bool recorded_right(const TensorView* actual, const RecordedStep& step, const Court& court,
+                    OpResult& result) {
   if (actual == nullptr) {
     result.verdict = court.absent();
     result.reason = "not recorded";
     return false;
   }
-  if (const DType dtype = expected_dtype(result.site, court.storage); actual->dtype != dtype) {
+  if (const DType dtype = expected_dtype(result.site, step, court.storage); actual->dtype != dtype) {
     result.verdict = Verdict::failed;
     result.reason = fmt::format("dtype {} where {} is right", dtype_name(actual->dtype), dtype_name(dtype));
     return false;
@@ -89,7 +91,7 @@ void compare(const TensorView& actual, const Outcome& outcome, const RecordedSte
 OpResult judge_one(OpSite site, const RecordedStep& step, const Court& court) {
   OpResult result = opened(site, step, court);
   const TensorView* actual = step.find(site);
-  if (recorded_right(actual, court, result)) {
+  if (recorded_right(actual, step, court, result)) {
     compare(*actual, replayed(site, step, court), step, court, result);
   }
   return result;
@@ -120,7 +122,7 @@ std::vector<OpResult> judge_stacked(OpSite site, const std::vector<const Recorde
     OpResult result = opened(site, *step, court);
     const TensorView& actual = *step->find(site);
     const std::int64_t end = begin + actual.shape[0];
-    if (recorded_right(&actual, court, result)) {
+    if (recorded_right(&actual, *step, court, result)) {
       compare(actual, part_of(whole, begin, end), *step, court, result);
     }
     results.push_back(std::move(result));

@@ -20,20 +20,31 @@ struct GivenInputs {
   std::vector<std::int64_t> positions;
 };
 
+// Rows [begin, begin + count) of the cache before a step that are let go before the step's own come.
+struct ForgottenRows {
+  std::int64_t begin = 0;
+  std::int64_t count = 0;
+};
+
 // The tensors of one step of one sequence, as recorded. Host views, valid while the source lives.
 class RecordedStep {
  public:
   virtual ~RecordedStep() = default;
   // Null where nobody knows (a foreign trace): token ids are then taken as recorded, and positions count on
-  // from past_length().
+  // from tokens_before().
   virtual const GivenInputs* given() const = 0;
   // Null where the probe was not recorded. Fewer rows than tokens means the last rows.
   virtual const TensorView* find(OpSite site) const = 0;
-  // The cache before this step, [past, kv_heads, head_dim]; null for an empty cache.
+  // The cache before this step, [past + forgotten, kv_heads, head_dim]; null for an empty cache.
   virtual const TensorView* previous_key(int layer) const = 0;
   virtual const TensorView* previous_value(int layer) const = 0;
-  virtual std::int64_t past_length() const = 0;  // tokens in the cache before this step
+  virtual std::int64_t past_length() const = 0;  // tokens of the cache before this step that are held on
   virtual std::int64_t tokens() const = 0;       // of this step
+  virtual ForgottenRows forgotten() const { return {}; }
+  // Of the sequence before this step, forgotten or not.
+  virtual std::int64_t tokens_before() const { return past_length(); }
+  // That keys and values are rounded to, to nearest, ties to even; none: the storage dtype.
+  virtual std::optional<DType> cache_dtype() const { return std::nullopt; }
 };
 
 // What an op should have given.

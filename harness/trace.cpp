@@ -3,41 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
+#include <fmt/format.h>
 #include <fnmatch.h>
 
 namespace plumbline {
-namespace {
-
-// Tokens of a step as one recorded tensor shows them; 0 where its shape does not.
-std::int64_t tokens_shown(OpSite site, const Tensor& tensor) {
-  const std::vector<Axis>& axes = probe_spec(site.probe).shape;
-  for (std::size_t axis = 0; axis < axes.size(); ++axis) {
-    if (axes[axis] == Axis::tokens && static_cast<int>(axis) < tensor.shape().rank()) {
-      return tensor.shape()[static_cast<int>(axis)];
-    }
-  }
-  return 0;
-}
-
-std::int64_t tokens_of(const TraceStep& step) {
-  if (step.given) return static_cast<std::int64_t>(step.given->tokens.size());
-  std::int64_t tokens = 0;
-  for (const auto& [site, tensor] : step.tensors) tokens = std::max(tokens, tokens_shown(site, tensor));
-  return tokens;
-}
-
-std::map<int, TensorView> views_of(const std::map<int, Tensor>& tensors) {
-  std::map<int, TensorView> views;
-  for (const auto& [layer, tensor] : tensors) views.emplace(layer, tensor.view());
-  return views;
-}
-
-const TensorView* lookup(const std::map<int, TensorView>& views, int layer) {
-  const auto found = views.find(layer);
-  return found == views.end() ? nullptr : &found->second;
-}
-
-}  // namespace
 
 bool made_by_our_engine(const TraceMetadata& metadata) {
   return metadata.engine == "reference" || metadata.engine.starts_with("native-");
@@ -45,44 +14,6 @@ bool made_by_our_engine(const TraceMetadata& metadata) {
 
 bool Trace::empty() const {
   return std::all_of(steps.begin(), steps.end(), [](const TraceStep& step) { return step.tensors.empty(); });
-}
-
-TraceStepView::TraceStepView(const Trace& trace, std::size_t index) : step_(trace.steps.at(index)) {
-  for (const auto& [site, tensor] : step_.tensors) views_.emplace(site, tensor.view());
-  tokens_ = tokens_of(step_);
-
-  if (const auto initial = trace.initial.find(step_.sequence); initial != trace.initial.end()) {
-    previous_key_ = views_of(initial->second.key);
-    previous_value_ = views_of(initial->second.value);
-    if (!previous_key_.empty()) past_length_ = previous_key_.begin()->second.shape[0];
-  }
-  for (const TraceStep& earlier : trace.steps) {
-    if (earlier.sequence != step_.sequence || earlier.step >= step_.step) continue;
-    past_length_ += tokens_of(earlier);
-    if (earlier.step + 1 != step_.step) continue;
-    previous_key_.clear();
-    previous_value_.clear();
-    for (const auto& [site, tensor] : earlier.tensors) {
-      if (site.probe == Probe::past_key) previous_key_.emplace(site.layer, tensor.view());
-      if (site.probe == Probe::past_value) previous_value_.emplace(site.layer, tensor.view());
-    }
-  }
-}
-
-const GivenInputs* TraceStepView::given() const {
-  return step_.given ? &*step_.given : nullptr;
-}
-
-const TensorView* TraceStepView::find(OpSite site) const {
-  const auto found = views_.find(site);
-  return found == views_.end() ? nullptr : &found->second;
-}
-
-const TensorView* TraceStepView::previous_key(int layer) const {
-  return lookup(previous_key_, layer);
-}
-const TensorView* TraceStepView::previous_value(int layer) const {
-  return lookup(previous_value_, layer);
 }
 
 bool ProbeFilter::matches(OpSite site) const {
@@ -108,12 +39,34 @@ void ProbeFilter::check(int layers) const {
 TraceRecorder::TraceRecorder(Engine& engine, ProbeFilter filter)
     : engine_(engine), filter_(std::move(filter)) {
   const EngineInfo& info = engine.info();
-  trace_.metadata = {1, info.name, info.storage, info.compute, info.device.kind, engine.weight_hash()};
+  trace_.metadata = {
+      1, info.name, info.storage, info.compute, info.device.kind, engine.weight_hash(), std::nullopt};
 }
 
-void TraceRecorder::begin(std::span<const SequenceStep> steps) {
+void TraceRecorder::follow_ring(const SequenceStep& step, const Cache& cache) {
+  const CacheSpec& spec = cache.spec();
+  if (spec.kind != CacheKind::fixed || spec.when_full != WhenFull::ring) return;
+  const auto [place, is_new] =
+      trace_.rings.try_emplace(step.sequence, RingCache{0, spec.capacity - spec.prefill_capacity});
+  const std::int64_t held = cache.length(step.sequence);
+  if (is_new && held > 0 && spec.prefill_capacity > 0) {
+    throw Error(fmt::format("cannot tell which of {} tokens a ring with slots for a prefill keeps", held),
+                "trace", "record from the empty cache on");
+  }
+  std::int64_t& kept = place->second.kept;
+  bool& used = ring_used_[step.sequence];
+  if (is_new) used = held > 0;
+  const auto tokens = static_cast<std::int64_t>(step.tokens.size());
+  const bool prefill = !used && (tokens > 1 || kept == 0) && kept + tokens <= spec.prefill_capacity;
+  if (prefill) kept += tokens;
+  used = used || !prefill;
+}
+
+void TraceRecorder::begin(std::span<const SequenceStep> steps, const Cache* cache) {
   open_.clear();
+  if (cache != nullptr && cache->holds_keys()) trace_.metadata.cache = cache->spec().dtype;
   for (const SequenceStep& step : steps) {
+    if (cache != nullptr && cache->holds_keys()) follow_ring(step, *cache);
     TraceStep record;
     record.sequence = step.sequence;
     record.step = next_step_[step.sequence]++;
@@ -141,6 +94,7 @@ Trace TraceRecorder::take() {
   });
   open_.clear();
   next_step_.clear();
+  ring_used_.clear();
   Trace taken = std::move(trace_);
   trace_ = Trace{};
   trace_.metadata = taken.metadata;
@@ -154,13 +108,24 @@ Trace record_prefill(Engine& engine, std::span<const TokenId> tokens, const Prob
   return record_steps(engine, *cache, tokens, std::span(&length, 1), filter);
 }
 
+// Nobody sees logits that are not recorded, and over a real vocabulary they are most of a step's work.
+static LogitsWanted wanted_by(const ProbeFilter& filter) {
+  return filter.matches({Probe::lm_head, -1}) ? LogitsWanted::all : LogitsWanted::none;
+}
+
 Trace record_steps(Engine& engine, Cache& cache, std::span<const TokenId> tokens,
-                   std::span<const std::int64_t> split, const ProbeFilter& filter) {
+                   std::span<const std::int64_t> split, const ProbeFilter& filter,
+                   std::optional<std::int64_t> first_position) {
   require(std::accumulate(split.begin(), split.end(), std::int64_t{0}) ==
               static_cast<std::int64_t>(tokens.size()),
           "record_steps: the split does not sum to the tokens");
   TraceRecorder recorder(engine, filter);
+  const LogitsWanted wanted = wanted_by(filter);
   const std::int64_t past = cache.length(0);
+  if (past > 0 && cache.spec().when_full == WhenFull::ring && !first_position) {
+    throw Error("positions cannot be counted from a ring's length: it forgets", "trace",
+                "give the first token's position");
+  }
   InitialCache initial;
   for (int layer = 0; past > 0 && cache.holds_keys() && layer < engine.config().num_hidden_layers; ++layer) {
     initial.key[layer] = cache.read_key(layer, 0);
@@ -169,11 +134,11 @@ Trace record_steps(Engine& engine, Cache& cache, std::span<const TokenId> tokens
   std::int64_t done = 0;
   for (const std::int64_t length : split) {
     std::vector<std::int64_t> positions(static_cast<std::size_t>(length));
-    std::iota(positions.begin(), positions.end(), past + done);
+    std::iota(positions.begin(), positions.end(), first_position.value_or(past) + done);
     const SequenceStep step{0,
                             tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(length)),
-                            positions, LogitsWanted::all};
-    recorder.begin(std::span(&step, 1));
+                            positions, wanted};
+    recorder.begin(std::span(&step, 1), &cache);
     engine.forward(std::span(&step, 1), cache, recorder);
     done += length;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::string_view kInitial = "initial/";
 constexpr std::string_view kFormat = "plumbline-trace";
+constexpr std::int64_t kLargestRing = std::int64_t{1} << 40;  // tokens: so that sums of some do not overflow
 
 std::vector<NamedView> name_all(const Trace& trace) {
   const bool single = trace.steps.size() == 1 && trace.steps[0].sequence == 0 && trace.steps[0].step == 0;
@@ -51,6 +53,51 @@ bool take_number(std::string_view& text, std::string_view word, int& number) {
   throw Error(what, where, hint);
 }
 
+// "9", "5+9", and several of them with commas: for each sequence, or one for all.
+std::string ring_text(const std::map<SequenceId, RingCache>& rings) {
+  std::string text;
+  for (const auto& [sequence, ring] : rings) {
+    text += text.empty() ? "" : ",";
+    text += ring.kept > 0 ? fmt::format("{}+{}", ring.kept, ring.ring) : fmt::format("{}", ring.ring);
+  }
+  return text;
+}
+
+RingCache parse_ring(std::string_view text, const std::string& where) {
+  const auto number = [&](std::string_view digits) {
+    std::int64_t value = 0;
+    const char* end = digits.data() + digits.size();
+    const auto [stop, status] = std::from_chars(digits.data(), end, value);
+    if (status != std::errc{} || stop != end || value < 0 || value > kLargestRing) {
+      refuse(fmt::format("cache_ring has '{}'", digits), where, "as in 1024, or 4+1020");
+    }
+    return value;
+  };
+  const std::size_t plus = text.find('+');
+  if (plus == std::string_view::npos) return {0, number(text)};
+  return {number(text.substr(0, plus)), number(text.substr(plus + 1))};
+}
+
+std::map<SequenceId, RingCache> parse_rings(std::string_view text, const std::set<SequenceId>& sequences,
+                                            const std::string& where) {
+  std::vector<RingCache> list;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    list.push_back(parse_ring(text.substr(begin, end - begin), where));
+    if (list.back().ring == 0) refuse("cache_ring has a ring of no tokens", where);
+    begin = end + 1;
+  }
+  if (list.size() != 1 && list.size() != sequences.size()) {
+    refuse(fmt::format("cache_ring has {} rings, and the trace {} sequences", list.size(), sequences.size()),
+           where, "one for all, or one for each");
+  }
+  std::map<SequenceId, RingCache> rings;
+  for (const SequenceId sequence : sequences) {
+    rings[sequence] = list[list.size() == 1 ? 0 : rings.size()];
+  }
+  return rings;
+}
+
 struct TraceName {
   bool has_sequence = false, initial = false;
   int sequence = 0, step = 0;
@@ -80,6 +127,7 @@ class TraceBuilder {
 
   void read_metadata(const std::map<std::string, std::string>& entries) {
     trace_.metadata = trace_metadata(entries, where_);
+    if (const auto found = entries.find("cache_ring"); found != entries.end()) ring_ = found->second;
   }
 
   void place(const std::string& name, Tensor tensor) {
@@ -103,6 +151,11 @@ class TraceBuilder {
       if (cache.key.size() != cache.value.size())
         fail("an initial cache has keys without values, or values without keys");
     }
+    if (!ring_.empty()) {
+      std::set<SequenceId> sequences;
+      for (const TraceStep& step : trace_.steps) sequences.insert(step.sequence);
+      trace_.rings = parse_rings(ring_, sequences, where_);
+    }
     std::sort(trace_.steps.begin(), trace_.steps.end(), [](const TraceStep& a, const TraceStep& b) {
       return std::pair(a.sequence, a.step) < std::pair(b.sequence, b.step);
     });
@@ -124,6 +177,7 @@ class TraceBuilder {
 
   std::string where_;
   Trace trace_;
+  std::string ring_;  // as the metadata has it
   std::optional<bool> prefixed_;
 };
 
@@ -138,7 +192,9 @@ void write_trace(const Trace& trace, const std::filesystem::path& path) {
                      {"storage_dtype", std::string(dtype_name(metadata.storage))},
                      {"compute_dtype", std::string(dtype_name(metadata.compute))},
                      {"device", metadata.device == DeviceKind::cuda ? "cuda" : "cpu"},
-                     {"weight_hash", metadata.weight_hash}},
+                     {"weight_hash", metadata.weight_hash},
+                     {"cache_dtype", metadata.cache ? std::string(dtype_name(*metadata.cache)) : ""},
+                     {"cache_ring", ring_text(trace.rings)}},
                     name_all(trace));
 }
 
@@ -157,6 +213,10 @@ TraceMetadata trace_metadata(const std::map<std::string, std::string>& entries, 
     metadata.storage = dtype_from_name(dtype);
   if (const std::string dtype = text("compute_dtype"); !dtype.empty())
     metadata.compute = dtype_from_name(dtype);
+  if (const std::string dtype = text("cache_dtype"); !dtype.empty()) {
+    metadata.cache = dtype_from_name(dtype);
+    if (!is_floating(*metadata.cache)) refuse("caches of " + dtype, where, "f32, f64, bf16 or f16");
+  }
   const std::string device = text("device");
   if (!device.empty() && device != "cpu" && device != "cuda") {
     refuse("unknown device '" + device + "'", where, "cpu or cuda");

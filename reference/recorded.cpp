@@ -153,17 +153,25 @@ at::Tensor Recorded::cache(OpSite site) const {
 at::Tensor Recorded::updated_cache(OpSite site) const {
   const bool is_key = site.probe == Probe::past_key;
   at::Tensor rows = probe({is_key ? Probe::k_rope : Probe::v_proj, site.layer}, tokens());
-  rows = rows.view({tokens(), config_.num_key_value_heads, config_.head_dim});
+  rows = rounded_to(rows.view({tokens(), config_.num_key_value_heads, config_.head_dim}), cache_dtype());
   if (past() == 0) return rows;
+  const at::Tensor before = previous_cache(site);
+  const ForgottenRows lost = forgotten();
+  const std::int64_t newer = lost.begin + lost.count;
+  return at::cat({before.narrow(0, 0, lost.begin), before.narrow(0, newer, before.size(0) - newer), rows});
+}
+
+at::Tensor Recorded::previous_cache(OpSite site) const {
+  const bool is_key = site.probe == Probe::past_key;
   const TensorView* before = is_key ? step_.previous_key(site.layer) : step_.previous_value(site.layer);
   if (before == nullptr) throw NotReplayable("the cache before this step was not recorded");
-  const Shape expected{past(), config_.num_key_value_heads, config_.head_dim};
+  const Shape expected{past() + forgotten().count, config_.num_key_value_heads, config_.head_dim};
   if (!(before->shape == expected)) {
     throw Error(
         "the cache before this step has shape " + before->shape.to_string() + ", not " + expected.to_string(),
         site_name(site));
   }
-  return at::cat({to_f64_torch(*before), rows});
+  return to_f64_torch(*before);
 }
 
 at::Tensor Recorded::checked_ids(const at::Tensor& ids) const {
@@ -192,7 +200,7 @@ at::Tensor Recorded::token_ids(std::int64_t rows) const {
 
 at::Tensor Recorded::given_positions(std::int64_t rows) const {
   const GivenInputs* given = step_.given();
-  const std::int64_t first = past() + tokens() - rows;
+  const std::int64_t first = tokens_before() + tokens() - rows;
   if (given == nullptr) return at::arange(first, first + rows, at::kLong);
   return at::tensor(std::vector<std::int64_t>(given->positions.end() - rows, given->positions.end()),
                     at::kLong);

@@ -156,8 +156,8 @@ Replay replay_rope(const ReplayModel& model, const Recorded& in, OpSite site) {
   return replay;
 }
 
-Replay replay_cache_update(const ReplayModel& model, const Recorded& in, OpSite site) {
-  return exact(rounded_to(in.updated_cache(site), model.storage));
+Replay replay_cache_update(const ReplayModel&, const Recorded& in, OpSite site) {
+  return exact(in.updated_cache(site));
 }
 
 // The sum's one rounding, from f64: 53 bits >= 2 * 24 + 2, so rounding twice does no harm.

@@ -37,17 +37,23 @@ class Recorded {
   // As recorded, of whatever shape; null where it was not.
   const TensorView* find(OpSite site) const { return step_.find(site); }
   std::int64_t past() const { return step_.past_length(); }
+  ForgottenRows forgotten() const { return step_.forgotten(); }
+  std::int64_t tokens_before() const { return step_.tokens_before(); }
+  DType cache_dtype() const { return step_.cache_dtype().value_or(storage_); }
   std::int64_t tokens() const { return step_.tokens(); }
 
   // The last `rows` rows, f64, as the probe's shape says. Throws NotReplayable.
   at::Tensor probe(OpSite site, std::int64_t rows) const;
   at::Tensor residual_stream(int layer, std::int64_t rows) const;  // what the layer reads
-  at::Tensor cache(OpSite site) const;                  // past_key or past_value, [keys, kv_heads, head_dim]
-  at::Tensor updated_cache(OpSite site) const;          // the same, from the cache before and the new rows
-  at::Tensor token_ids(std::int64_t rows) const;        // i64; Error outside the vocabulary
-  at::Tensor given_ids(std::int64_t rows) const;        // the case's, else the recorded ones
-  at::Tensor positions(std::int64_t rows) const;        // the recorded ones, else given_positions
-  at::Tensor given_positions(std::int64_t rows) const;  // i64: the case's, else counted from past()
+  at::Tensor cache(OpSite site) const;  // past_key or past_value, [keys, kv_heads, head_dim]
+  // The same, from the cache before, without what is forgotten, and the new rows, rounded to its dtype.
+  at::Tensor updated_cache(OpSite site) const;
+  at::Tensor previous_cache(OpSite site) const;   // before the step, [past + forgotten, kv_heads, head_dim]
+  at::Tensor token_ids(std::int64_t rows) const;  // i64; Error outside the vocabulary
+  at::Tensor given_ids(std::int64_t rows) const;  // the case's, else the recorded ones
+  at::Tensor positions(std::int64_t rows) const;  // the recorded ones, else given_positions
+  at::Tensor given_positions(
+      std::int64_t rows) const;  // i64: the case's, else counted on from tokens_before()
   at::Tensor allowed(int layer, std::int64_t rows) const;  // boolean [rows, keys], the reference's own
   Frequencies frequencies() const;
 

@@ -95,6 +95,17 @@ at::Tensor keys_before_rotation(const Scene& s) {
   return at::cat({cache(s, Probe::past_key).narrow(0, 0, past), k});
 }
 
+// A cache of half type whose new rows are read as they were before they were rounded.
+at::Tensor new_rows_not_rounded(const Scene& s, Probe cached, Probe made) {
+  if (const DType kept = s.in.cache_dtype(); kept != DType::bf16 && kept != DType::f16)
+    throw NotReplayable("the cache is of no half type");
+  const at::Tensor rows = cache(s, cached).clone();
+  const std::int64_t tokens = s.in.tokens();
+  const at::Tensor last = rows.narrow(0, rows.size(0) - tokens, tokens);
+  last.copy_(s.in.probe({made, s.layer()}, tokens).view_as(last));
+  return rows;
+}
+
 std::vector<Change> key_changes(const Scene& here) {
   const auto key = [](at::Tensor (*made)(const Scene&)) {
     return [=](const Scene& s, Attention& a) { a.k = grouped(s, made(s)); };
@@ -126,6 +137,8 @@ std::vector<Change> key_changes(const Scene& here) {
        key([](const Scene& s) { return cache(s, Probe::past_key).roll(1, 0); })},
       {"keys one slot early", "slot j is read at j + 1",
        key([](const Scene& s) { return cache(s, Probe::past_key).roll(-1, 0); })},
+      {"new keys not rounded", "the step's own keys are read before they are rounded to what the cache keeps",
+       key([](const Scene& s) { return new_rows_not_rounded(s, Probe::past_key, Probe::k_rope); })},
       {"last channel lost", "the dot product ends one term early",
        [](const Scene&, Attention& a) {
          a.q = a.q.narrow(2, 0, a.q.size(2) - 1).contiguous();
@@ -208,6 +221,9 @@ void add_context_values(Lineup& lineup) {
       [](const Scene& s) { return grouped(s, cache(s, Probe::past_value).roll(1, 0)); });
   add("values one slot early", "slot j is read at j + 1",
       [](const Scene& s) { return grouped(s, cache(s, Probe::past_value).roll(-1, 0)); });
+  add("new values not rounded",
+      "the step's own values are read before they are rounded to what the cache keeps",
+      [](const Scene& s) { return grouped(s, new_rows_not_rounded(s, Probe::past_value, Probe::v_proj)); });
   for (const auto& [number, name] : lineup.scene().other_layers()) {
     add("values of " + name, "another layer's cache is read", [number = number](const Scene& s) {
       return grouped(s, s.in.cache({Probe::past_value, number}));

@@ -3,16 +3,14 @@
 
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
-#include "reference/internal/suspects_torch.h"
+#include "reference/internal/suspects_cache_torch.h"
 
 namespace plumbline::reference {
-namespace {
 
 bool is_key(const Scene& s) {
   return s.site.probe == Probe::past_key;
 }
 
-// What the step adds, as another probe gives it: [tokens, kv_heads, head_dim].
 at::Tensor rows_of(const Scene& s, Probe probe, int layer) {
   const std::int64_t tokens = s.in.tokens();
   return s.in.probe({probe, layer}, tokens)
@@ -27,18 +25,40 @@ at::Tensor updated(const Scene& s) {
   return s.in.updated_cache(s.site);
 }
 
-// The slots before this step: [past, kv_heads, head_dim].
 at::Tensor before(const Scene& s) {
   return updated(s).narrow(0, 0, s.in.past());
 }
 
+Mistaken stored(const Scene& s, const at::Tensor& cache) {
+  return {rounded_to(cache, s.in.cache_dtype())};
+}
+
+Slots written(const at::Tensor& rows) {
+  return {rows, at::ones_like(rows, at::kBool)};
+}
+
+Slots unwritten(const Scene& s, std::int64_t count) {
+  const at::Tensor rows = rows_of(s);
+  const at::Tensor values = at::zeros({count, rows.size(1), rows.size(2)}, rows.options());
+  return {values, at::zeros_like(values, at::kBool)};
+}
+
+Mistaken stored(const Scene& s, const std::vector<Slots>& parts) {
+  std::vector<at::Tensor> values, evidence;
+  for (const Slots& part : parts) {
+    values.push_back(part.values);
+    evidence.push_back(part.written);
+  }
+  Mistaken made = stored(s, at::cat(values));
+  made.evidence = at::cat(evidence);
+  return made;
+}
+
+namespace {
+
 at::Tensor need_past(const Scene& s) {
   if (s.in.past() == 0) throw NotReplayable("an empty cache");
   return before(s);
-}
-
-Mistaken stored(const Scene& s, const at::Tensor& cache) {
-  return {rounded_to(cache, s.model.storage)};
 }
 
 at::Tensor rotated(const Scene& s, const at::Tensor& x, const at::Tensor& positions) {
@@ -47,8 +67,12 @@ at::Tensor rotated(const Scene& s, const at::Tensor& x, const at::Tensor& positi
   return ops::rope(x, angles.cos() * factor, angles.sin() * factor);
 }
 
+// Positions of the slots: counted from 0, without what a ring has forgotten.
 at::Tensor slots(const Scene& s) {
-  return at::arange(s.in.past() + s.in.tokens(), at::kLong);
+  const std::int64_t held = s.in.past() + s.in.tokens(), first = s.in.forgotten().begin;
+  const std::int64_t forgotten = s.in.tokens_before() + s.in.tokens() - held;
+  if (forgotten <= 0) return at::arange(held, at::kLong);
+  return at::cat({at::arange(first, at::kLong), at::arange(first + forgotten, held + forgotten, at::kLong)});
 }
 
 // The rounding of one rotation by the engine's own cos and sin.
@@ -93,32 +117,6 @@ void add_contents(Lineup& lineup) {
                  return stored(s, at::cat({old, rows_of(s, probe, number)}));
                });
   }
-}
-
-// Slots that the mistake leaves unwritten hold whatever was there: no evidence.
-struct Slots {
-  at::Tensor values, written;
-};
-
-Slots written(const at::Tensor& rows) {
-  return {rows, at::ones_like(rows, at::kBool)};
-}
-
-Slots unwritten(const Scene& s, std::int64_t count) {
-  const at::Tensor rows = rows_of(s);
-  const at::Tensor values = at::zeros({count, rows.size(1), rows.size(2)}, rows.options());
-  return {values, at::zeros_like(values, at::kBool)};
-}
-
-Mistaken stored(const Scene& s, const std::vector<Slots>& parts) {
-  std::vector<at::Tensor> values, evidence;
-  for (const Slots& part : parts) {
-    values.push_back(part.values);
-    evidence.push_back(part.written);
-  }
-  Mistaken made = stored(s, at::cat(values));
-  made.evidence = at::cat(evidence);
-  return made;
 }
 
 // Rows that lie head_dim apart, not kv_heads * head_dim: each is written over all but the first head of the
@@ -215,6 +213,7 @@ void suspect_cache(Lineup& lineup) {
   add_contents(lineup);
   add_slots(lineup);
   add_layout(lineup);
+  suspect_cache_forms(lineup);
 }
 
 }  // namespace plumbline::reference

@@ -51,6 +51,12 @@ void add_positions(Lineup& lineup) {
              [=](const Scene& s) { return Mistaken{given(s) + 1}; });
   lineup.add("positions one behind", "the position of the token before",
              [=](const Scene& s) { return Mistaken{given(s) - 1}; });
+  lineup.add("positions counted from a ring's length", "what it has forgotten is not counted",
+             [](const Scene& s) {
+               const std::int64_t held = s.in.past() + s.in.forgotten().count, tokens = s.in.tokens();
+               if (held == s.in.tokens_before()) throw NotReplayable("nothing was forgotten");
+               return Mistaken{at::arange(held + tokens - s.rows(), held + tokens, at::kLong)};
+             });
   lineup.add("past counted twice", "the cache's length is added to positions that hold it already",
              [=](const Scene& s) { return Mistaken{given(s) + s.in.past()}; });
   lineup.add("one position for the whole step", "the step's first position is used for all its rows",

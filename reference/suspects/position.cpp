@@ -92,7 +92,8 @@ std::optional<double> fitted_theta(const Scene& s) {
 Mistaken wave(const Scene& s, const WaveTable& table, bool own_frequencies, const at::Tensor& positions) {
   const bool cosine = s.site.probe == Probe::cos;
   const at::Tensor y = cosine ? table.cos : table.sin;
-  at::Tensor bound = at::full_like(y, kUnitRoundoff * attention_factor(s));
+  const double factor = attention_factor(s);
+  at::Tensor bound = ops::cos_sin_bound(y / factor, factor);
   if (own_frequencies) {
     const at::Tensor other = cosine ? table.sin : table.cos;
     const at::Tensor angles = ops::rotary_angles(positions, s.in.frequencies().table).to(at::kDouble);

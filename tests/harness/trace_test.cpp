@@ -19,7 +19,7 @@ Tensor ramp(Shape shape) {
 
 Trace two_steps() {
   Trace trace;
-  trace.metadata = {1, "native-cpu", DType::f32, DType::f32, DeviceKind::cuda, "feed"};
+  trace.metadata = {1, "native-cpu", DType::f32, DType::f32, DeviceKind::cuda, "feed", DType::bf16};
   trace.initial[0].key[0] = ramp({2, 1, 4});
   trace.initial[0].value[0] = ramp({2, 1, 4});
   for (int step = 0; step < 2; ++step) {
@@ -50,6 +50,7 @@ TEST_CASE("trace: written and read back, it is the same") {
   CHECK(back.metadata.engine == "native-cpu");
   CHECK(back.metadata.weight_hash == "feed");
   CHECK(back.metadata.device == DeviceKind::cuda);
+  CHECK(back.metadata.cache == DType::bf16);
   REQUIRE(back.steps.size() == 2);
   for (std::size_t i = 0; i < 2; ++i) {
     REQUIRE(back.steps[i].tensors.size() == trace.steps[i].tensors.size());
@@ -74,6 +75,86 @@ TEST_CASE("trace: a step knows what was in the cache before it") {
   CHECK(second.previous_key(0)->shape == Shape{5, 1, 4});
   CHECK(second.previous_value(0) == nullptr);  // step 0 recorded no values
   CHECK(second.find({Probe::lm_head, -1}) == nullptr);
+}
+
+namespace {
+
+// Steps of so many tokens each, in one sequence.
+Trace steps_of(const std::vector<std::int64_t>& tokens) {
+  Trace trace;
+  for (const std::int64_t count : tokens) {
+    TraceStep record;
+    record.step = static_cast<int>(trace.steps.size());
+    record.tensors.emplace(OpSite{Probe::embed_tokens, -1}, ramp({count, 4}));
+    trace.steps.push_back(std::move(record));
+  }
+  return trace;
+}
+
+}  // namespace
+
+TEST_CASE("trace: a ring forgets its oldest tokens but the first") {
+  Trace trace = steps_of({3, 2, 1, 4, 1});
+  trace.rings[0] = {2, 4};
+  const std::int64_t past[] = {0, 3, 5, 2, 5}, before[] = {0, 3, 5, 6, 10}, gone[] = {0, 0, 0, 4, 1};
+  for (std::size_t i = 0; i < 5; ++i) {
+    const TraceStepView step(trace, i);
+    INFO("step " << i);
+    CHECK(step.past_length() == past[i]);
+    CHECK(step.tokens_before() == before[i]);
+    CHECK(step.forgotten().count == gone[i]);
+    if (gone[i] > 0) CHECK(step.forgotten().begin == 2);
+  }
+  trace.rings[0] = {2, 3};
+  CHECK_THROWS_WITH(TraceStepView(trace, 3), Catch::Contains("a step of 4 tokens over a ring of 3"));
+  trace.initial[0].key[0] = ramp({6, 1, 4});
+  CHECK_THROWS_WITH(TraceStepView(trace, 0), Catch::Contains("begins with 6 tokens, and its ring holds 5"));
+}
+
+TEST_CASE("trace: caches keep what is declared, else the half type of the first one recorded") {
+  Trace trace = steps_of({3, 1});
+  CHECK_FALSE(TraceStepView(trace, 1).cache_dtype().has_value());
+  trace.steps[0].tensors.emplace(OpSite{Probe::past_key, 0}, Tensor(DType::f16, {3, 1, 4}));
+  trace.steps[0].tensors.emplace(OpSite{Probe::past_key, 1}, Tensor(DType::bf16, {3, 1, 4}));
+  CHECK(TraceStepView(trace, 1).cache_dtype() == DType::f16);
+  trace.initial[0].key[0] = Tensor(DType::bf16, {2, 1, 4});
+  CHECK(TraceStepView(trace, 1).cache_dtype() == DType::bf16);
+  trace.metadata.cache = DType::f32;
+  CHECK(TraceStepView(trace, 1).cache_dtype() == DType::f32);
+}
+
+TEST_CASE("trace file: says how a cache forgets, for all sequences or for each") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "ring.safetensors";
+  Trace trace = steps_of({3, 2});
+  trace.steps[1].sequence = 1;
+  trace.steps[1].step = 0;
+  trace.rings[0] = {2, 4};
+  trace.rings[1] = {0, 6};
+  write_trace(trace, path);
+  const Trace back = read_trace(path);
+  CHECK_FALSE(back.metadata.cache.has_value());
+  REQUIRE(back.rings.size() == 2);
+  CHECK((back.rings.at(0).kept == 2 && back.rings.at(0).ring == 4));
+  CHECK((back.rings.at(1).kept == 0 && back.rings.at(1).ring == 6));
+
+  const auto with = [&](const std::string& metadata) {
+    write_raw(path,
+              R"({"__metadata__":{)" + metadata +
+                  R"(},"seq.0/step.0/model.norm":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                  R"("seq.2/step.0/model.norm":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}})",
+              16);
+    return read_trace(path);
+  };
+  const Trace one_for_all = with(R"("cache_ring":"4+1020","cache_dtype":"f16")");
+  CHECK(one_for_all.rings.at(2).ring == 1020);
+  CHECK(one_for_all.metadata.cache == DType::f16);
+  for (const char* ring : {"x", "4+", "+4", "-1", "4,", "1,2,3", "0", "4+0", "99999999999999", "4 "}) {
+    INFO(ring);
+    CHECK_THROWS_WITH(with(std::string(R"("cache_ring":")") + ring + "\""),
+                      Catch::Contains("cache_ring has") && !Catch::Contains("\n"));
+  }
+  CHECK_THROWS_WITH(with(R"("cache_dtype":"i64")"), Catch::Contains("caches of i64"));
 }
 
 TEST_CASE("trace file: a broken one is refused in one line, and nothing it claims is allocated") {
