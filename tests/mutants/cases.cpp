@@ -101,6 +101,32 @@ std::vector<Case> make_cases() {
     full.capacity = 8;
     full.actions = {tokens(8, 1), tokens(1, 2)};
   }
+  const auto form = [&](std::string name, std::string what) -> CacheForm& {
+    CacheForm& made = add(std::move(name), std::move(what)).form;
+    made.plain = false;
+    return made;
+  };
+  form("by head", "a cache laid out as [kv_heads, slots]").by_head = true;
+  form("packed", "keys and values of a token alternate in one buffer").packed = true;
+  form("two buffers", "a buffer for the prompt, another for what comes after it").prefill = 14;
+  cases.back().actions = {tokens(11, 1), tokens(3, 2), tokens(1, 3)};
+  form("bf16 cache", "keys and values are kept in bf16").dtype = DType::bf16;
+  form("f16 cache", "keys and values are kept in f16").dtype = DType::f16;
+  {
+    CacheForm& ring = form("ring", "a ring of 7 tokens, over which 4 and 9 more come");
+    ring.slots = 7;
+    ring.ring = true;
+    cases.back().actions = {tokens(4, 1), tokens(2, 2), tokens(1, 3),
+                            tokens(1, 4), tokens(2, 5), tokens(4, 6)};
+  }
+  {
+    CacheForm& ring = form("ring after a prompt", "a prompt of 5 tokens that stay, then a ring of 4");
+    ring.prefill = 6;
+    ring.slots = 4;
+    ring.ring = true;
+    cases.back().actions = {tokens(5, 1), tokens(3, 2), tokens(1, 3),
+                            tokens(1, 4), tokens(3, 5), tokens(1, 6)};
+  }
   {
     Case& forked = add("fork", "a prefix of 6, a branch from it, its own continuation, and the branch's");
     forked.slots = 2;

@@ -17,6 +17,7 @@ struct Case {
   DType dtype = DType::f32;  // of the checkpoint's file
   int slots = 1;
   int capacity = 32;  // that the cache begins with
+  CacheForm form;
   std::vector<Action> actions;
 };
 

@@ -5,7 +5,8 @@
 
 namespace plumbline::mutants {
 
-Forward::Forward(const Checkpoint& checkpoint, int slots, int capacity, Mistake planted, SumOrder order)
+Forward::Forward(const Checkpoint& checkpoint, int slots, int capacity, Mistake planted, SumOrder order,
+                 const CacheForm& form)
     : model_(load(checkpoint, planted)),
       arch_(model_.architecture),
       planted_(planted),
@@ -14,6 +15,8 @@ Forward::Forward(const Checkpoint& checkpoint, int slots, int capacity, Mistake 
       slots_(static_cast<std::size_t>(slots)),
       frequencies_(inverse_frequencies(arch_, planted)) {
   trace_.metadata.engine = "mutant";
+  trace_.metadata.cache = form.dtype;
+  if (!form.plain) formed_.emplace(arch_, form, planted);
 }
 
 Trace Forward::run(const std::vector<Action>& actions) {
@@ -63,6 +66,12 @@ void Forward::step(const Chunk& chunk, int pads) {
   new_pads_ = pads;
   if (pads > 0) slot.pads = pads;
   past_ = cache_.length(slot_);
+  held_before_ = past_;
+  if (formed_) {
+    held_before_ = formed_->length();
+    formed_->begin(pads + static_cast<int>(chunk.tokens.size()));
+    past_ = formed_->past();
+  }
   ids_.assign(static_cast<std::size_t>(pads), 0);
   ids_.insert(ids_.end(), chunk.tokens.begin(), chunk.tokens.end());
   rows_ = static_cast<int>(ids_.size());
@@ -82,6 +91,7 @@ void Forward::step(const Chunk& chunk, int pads) {
   for (int i = 0; i < layers; ++i) layer(i, x);
   head(x);
   cache_.commit(slot_, rows_);
+  if (formed_ && formed_->form().ring) trace_.rings[chunk.sequence] = formed_->ring();
   slot.highest = std::max(slot.highest, cache_.length(slot_));
   ++slot.steps;
 }
@@ -94,10 +104,12 @@ void Forward::prepare(const Chunk& chunk) {
   record.sequence = chunk.sequence;
   record.step = slot.steps;
   record.given = GivenInputs{chunk.tokens, {}};
-  const int first = slot.steps == 0 && trace_.initial.count(chunk.sequence) == 0 ? 0 : past_ - pads;
+  const int before = formed_ ? formed_->seen() - rows_ : past_;  // tokens, forgotten or not
+  const int first = slot.steps == 0 && trace_.initial.count(chunk.sequence) == 0 ? 0 : before - pads;
   positions_.clear();
   for (int t = 0; t < rows_; ++t) {
-    int position = std::max(past_ + t - pads, 0);
+    int position = std::max(before + t - pads, 0);
+    if (planted(Mistake::ring_positions_of_length)) position = held_before_ + t;
     if (planted(Mistake::positions_off_by_one)) position += 1;
     if (planted(Mistake::positions_restart) && past_ > 0 && rows_ > 1) position = t;
     if (planted(Mistake::pads_counted)) position = past_ + t;

@@ -4,10 +4,12 @@
 // the prompts of a batch at the left, as engines with a batch axis do: pads are computed and never recorded.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "harness/trace.h"
 #include "tests/mutants/attention.h"
+#include "tests/mutants/cache_forms.h"
 #include "tests/mutants/load.h"
 #include "tests/mutants/rotary.h"
 
@@ -32,7 +34,7 @@ struct Action {
 class Forward {
  public:
   Forward(const Checkpoint& checkpoint, int slots, int capacity, Mistake planted = Mistake::none,
-          SumOrder order = SumOrder::sequential);
+          SumOrder order = SumOrder::sequential, const CacheForm& form = {});
   Trace run(const std::vector<Action>& actions);
 
  private:
@@ -66,6 +68,7 @@ class Forward {
   void emit_squares(Probe probe, int layer, const std::vector<Rows>& squares);
   void emit_mask(Probe probe, const Mask& mask);
   void emit_cache(int layer);
+  void update_cache(int layer, const Rows& keys, const Rows& values);
   bool planted(Mistake mistake) const { return planted_ == mistake; }
 
   Model model_;
@@ -73,12 +76,14 @@ class Forward {
   Mistake planted_;
   SumOrder order_;
   KeyValueCache cache_;
+  std::optional<FormedCache> formed_;  // in place of cache_, where the form is not the plain one
+  HeldRows held_;                      // of formed_, in the layer that is computed
   std::vector<Slot> slots_;
   std::vector<float> frequencies_;
   Trace trace_;
 
   // Of the step that is being made: new rows, pads among them, keys before them.
-  int slot_ = 0, rows_ = 0, new_pads_ = 0, past_ = 0;
+  int slot_ = 0, rows_ = 0, new_pads_ = 0, past_ = 0, held_before_ = 0;
   std::vector<TokenId> ids_;
   std::vector<std::int64_t> positions_;
   Wave wave_;

@@ -125,6 +125,10 @@ void Forward::rotate_cached_keys(int layer) {
 
 std::vector<Place> Forward::places(int layer, int slot, int first, int count) {
   std::vector<Place> out;
+  if (formed_) {
+    for (int i = first; i < first + count; ++i) out.push_back({held_.keys.row(i), held_.values.row(i)});
+    return out;
+  }
   for (int i = first; i < first + count; ++i)
     out.push_back({cache_.key(layer, slot, i), cache_.value(layer, slot, i)});
   return out;
@@ -142,6 +146,18 @@ std::vector<Place> Forward::places_beyond(int layer) {
   return {};
 }
 
+void Forward::update_cache(int layer, const Rows& keys, const Rows& values) {
+  cache_.append(layer, slot_, keys, values);
+  if (formed_) {
+    formed_->append(layer, keys, values);
+    held_ = formed_->read(layer);
+  }
+  emit_cache(layer);
+  if (!planted(Mistake::half_not_read)) return;
+  for (int t = 0; t < keys.rows; ++t)
+    std::copy_n(keys.row(t), keys.columns, held_.keys.row(held_.keys.rows - keys.rows + t));
+}
+
 Rows Forward::attention(int i, const Rows& normed, const Rows& x) {
   const LayerWeights& w = model_.layers[static_cast<std::size_t>(i)];
   const Rows q = project(Probe::q_proj, i, planted(Mistake::q_reads_stream) ? x : normed, w.q);
@@ -153,8 +169,7 @@ Rows Forward::attention(int i, const Rows& normed, const Rows& x) {
   emit_heads(Probe::k_rope, i, k, arch_.kv_heads);
   if (planted(Mistake::values_rotated)) rotate_heads(v, Mistake::none);
   if (planted(Mistake::keys_rotated_twice)) rotate_cached_keys(i);
-  cache_.append(i, slot_, k, v);
-  emit_cache(i);
+  update_cache(i, k, v);
 
   const bool slides = arch_.slides(i) != planted(Mistake::wrong_layers_slide);
   AttentionInput in{q_rope, slides ? sliding_ : full_, places(i, slot_, 0, past_ + rows_), places_beyond(i)};

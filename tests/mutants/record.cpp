@@ -1,9 +1,24 @@
 // What a step shows at its probes: rows and keys of the text, none of its padding.
 #include <algorithm>
 
+#include "harness/half.h"
 #include "tests/mutants/forward.h"
 
 namespace plumbline::mutants {
+namespace {
+
+// Numbers that are of this type already.
+Tensor as_stored(const Tensor& f32, DType dtype) {
+  if (dtype == DType::f32) return copy_host(f32.view());
+  Tensor out(dtype, f32.shape());
+  const auto from = f32.values<float>();
+  const auto to = out.values<std::uint16_t>();
+  std::transform(from.begin(), from.end(), to.begin(),
+                 [&](float value) { return dtype == DType::bf16 ? f32_to_bf16(value) : f32_to_f16(value); });
+  return out;
+}
+
+}  // namespace
 
 void Forward::emit(Probe probe, int layer, Tensor tensor) {
   const bool added = trace_.steps.back().tensors.emplace(OpSite{probe, layer}, std::move(tensor)).second;
@@ -59,8 +74,10 @@ void Forward::emit_cache(int layer) {
     to_key = std::copy_n(place.key, row, to_key);
     to_value = std::copy_n(place.value, row, to_value);
   }
-  emit(Probe::past_key, layer, std::move(keys));
-  emit(Probe::past_value, layer, std::move(values));
+  const DType dtype = formed_ ? formed_->form().dtype : DType::f32;
+  emit(Probe::past_key, layer, as_stored(keys, dtype));
+  // What is not rounded cannot be shown in a half type.
+  emit(Probe::past_value, layer, as_stored(values, planted(Mistake::half_keys_alone) ? DType::f32 : dtype));
 }
 
 }  // namespace plumbline::mutants
