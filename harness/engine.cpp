@@ -6,4 +6,8 @@ void ProbeSink::modify(const ProbeId& id, const MutableTensorView&) {
   throw InternalError("probe sink asked to write " + site_name(id.site) + " but has no modify()");
 }
 
+void Cache::evict(SequenceId, std::int64_t, std::int64_t) {
+  throw Error("cannot forget tokens from the middle", "cache", "recompute without them");
+}
+
 }  // namespace plumbline

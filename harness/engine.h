@@ -82,6 +82,10 @@ class Cache {
   virtual void crop(SequenceId sequence, std::int64_t length) = 0;
   // Makes `to` an independent copy of `from`.
   virtual void fork(SequenceId from, SequenceId to) = 0;
+  // Forgets the tokens with indices [begin, end); those after them move down, and stay what they are: their
+  // positions are the old ones, and they have attended to what is gone. Throws Error for a range that is not
+  // within the length, and where the cache cannot do it.
+  virtual void evict(SequenceId sequence, std::int64_t begin, std::int64_t end);
 };
 
 struct ProbeId {

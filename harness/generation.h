@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,14 +15,24 @@ namespace plumbline {
 
 struct GenerationOptions {
   SamplingParams sampling;
-  std::int64_t max_new_tokens = 64;
-  std::vector<std::int64_t> eos_token_ids;  // any of them stops; it is kept in the output
+  std::optional<std::int64_t> max_new_tokens = 64;  // where given, max_length is not looked at
+  std::optional<std::int64_t> max_length{};         // prompt and new tokens together
+  std::vector<std::int64_t> eos_token_ids;          // any of them stops; it is kept in the output
   CacheKind cache = CacheKind::concat;
   // When not empty, draw i uses uniforms[i] in place of the sampler's own stream (parity of draws).
   std::vector<double> uniforms;
 };
 
-enum class StopReason : std::uint8_t { eos, max_new_tokens, context_full, callback };
+enum class StopReason : std::uint8_t {
+  eos,
+  max_new_tokens,
+  max_length,
+  context_full,
+  stop_string,
+  callback,
+  interrupted,
+  no_prompt,  // there was nothing to continue, and the model has no token to begin with
+};
 std::string_view stop_reason_name(StopReason reason);
 
 struct GenerationResult {

@@ -1,118 +1,254 @@
 #include "impl/generator.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
-#include "impl/positions.h"
+#include "impl/generation/loop.h"
+#include "impl/sampler.h"
 
 namespace plumbline::native {
 namespace {
 
-void check(std::span<const TokenId> prompt, const GenerationOptions& options, std::int64_t context) {
-  if (prompt.empty()) throw Error("the prompt has no tokens", "generate", "there is nothing to continue");
-  if (static_cast<std::int64_t>(prompt.size()) > context) {
-    throw Error(fmt::format("the prompt has {} tokens, the model's context {}", prompt.size(), context),
-                "generate");
+CacheSpec with_capacity(CacheSpec spec, const Engine& engine) {
+  if (spec.kind == CacheKind::fixed && spec.capacity == 0)
+    spec.capacity = engine.config().max_position_embeddings;
+  return spec;
+}
+
+std::int64_t peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
+}
+
+void require_vocabulary(std::span<const TokenId> tokens, const Engine& engine) {
+  const std::int64_t vocab = engine.config().vocab_size;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || tokens[i] >= vocab) {
+      throw Error(fmt::format("token {} is {}, and the vocabulary has {}", i, tokens[i], vocab), "prompt");
+    }
   }
-  if (options.max_new_tokens < 0) {
-    throw Error(fmt::format("max_new_tokens is {}", options.max_new_tokens), "generate");
+}
+
+void require_room(std::int64_t tokens, const Context& context) {
+  if (tokens > context.limit()) {
+    throw Error(fmt::format("the prompt has {} tokens, the context {}", tokens, context.limit()), "generate",
+                "shorten it, or forget the oldest part");
   }
 }
 
-std::unique_ptr<Cache> make_cache(const Engine& engine, std::int64_t prompt,
-                                  const GenerationOptions& options) {
-  CacheSpec spec;
-  spec.kind = options.cache;
-  spec.dtype = engine.info().storage;
-  if (options.cache == CacheKind::fixed) {
-    // All that can be fed: the last token chosen never is.
-    const std::int64_t context = engine.config().max_position_embeddings;
-    const std::int64_t room = std::max(context - prompt, std::int64_t{1});
-    spec.capacity = prompt + std::min(std::max(options.max_new_tokens, std::int64_t{1}), room) - 1;
+std::vector<GenerationOutput> run(Engine& engine, Sampler& sampler, std::span<Row> rows, StepSink* sink,
+                                  std::int64_t prefill_chunk) {
+  SinkList sinks;
+  if (sink != nullptr) sinks.add(*sink);
+  run_loop(engine, sampler, rows, sinks, prefill_chunk);
+  std::vector<GenerationOutput> outputs;
+  for (Row& row : rows) {
+    outputs.push_back(row.take_output());
+    outputs.back().peak_memory = peak_memory();
   }
-  return engine.make_cache(spec);
+  return outputs;
 }
 
-std::optional<double> uniform_for(const GenerationOptions& options, std::size_t draw) {
-  if (options.uniforms.empty()) return std::nullopt;
-  if (draw >= options.uniforms.size()) {
-    throw Error(fmt::format("there are {} uniforms, and another draw", options.uniforms.size()), "generate");
-  }
-  return options.uniforms[draw];
-}
-
-// Feeds `tokens` and returns the logits of the last on the host, in f32: sampling begins there, whatever the
-// engine computes in.
-Tensor feed(Engine& engine, Cache& cache, std::span<const TokenId> tokens, ProbeSink& sink) {
-  const std::vector<std::int64_t> positions =
-      position_ids(cache.length(0), static_cast<std::int64_t>(tokens.size()));
-  const SequenceStep step{0, tokens, positions, LogitsWanted::last};
-  Tensor logits = engine.to_host(engine.forward({&step, 1}, cache, sink).steps.at(0));
-  if (logits.dtype() == DType::f32) return logits;
-  Tensor narrowed(DType::f32, logits.shape());
-  std::int64_t i = 0;
-  for (float& value : narrowed.values<float>())
-    value = static_cast<float>(element_as_f64(logits.view(), i++));
-  return narrowed;
-}
-
-TensorView row_of(const Tensor& logits) {
-  return {logits.bytes().data(), logits.dtype(), {logits.elements()}};
-}
-
-bool contains(std::span<const std::int64_t> ids, TokenId token) {
-  return std::find(ids.begin(), ids.end(), token) != ids.end();
-}
-
-// Whether the loop ends after the last of result.tokens, and why.
-bool stops(const GenerationOptions& options, std::int64_t total, std::int64_t context, bool wanted_more,
-           GenerationResult& result) {
-  const auto generated = static_cast<std::int64_t>(result.tokens.size());
-  if (contains(options.eos_token_ids, result.tokens.back())) {
-    result.stop = StopReason::eos;
-  } else if (!wanted_more) {
-    result.stop = StopReason::callback;
-  } else if (generated >= options.max_new_tokens) {
-    result.stop = StopReason::max_new_tokens;
-  } else if (total >= context) {
-    result.stop = StopReason::context_full;
-  } else {
-    return false;
-  }
-  return true;
+GenerationOutput nothing_to_continue() {
+  GenerationOutput output;
+  output.stop = StopReason::no_prompt;
+  return output;
 }
 
 }  // namespace
 
+Generator::Generator(Engine& engine, const Tokenizer* tokenizer, GeneratorSettings settings)
+    : engine_(&engine),
+      tokenizer_(tokenizer),
+      settings_(std::move(settings)),
+      sampler_(make_sampler(settings_.seed)),
+      context_(std::make_shared<ContextCache>(engine, with_capacity(settings_.cache, engine))) {
+  if (settings_.prefill_chunk < 1)
+    throw Error(fmt::format("prefill_chunk is {}", settings_.prefill_chunk), "generator");
+}
+
+Generator::Generator(const Generator& other, Context context)
+    : engine_(other.engine_),
+      tokenizer_(other.tokenizer_),
+      settings_(other.settings_),
+      sampler_(other.sampler_),
+      context_(std::move(context)),
+      system_(other.system_) {}
+
+Generator Generator::fork() const {
+  return {*this, context_.fork()};
+}
+
+const Tokenizer& Generator::require_tokenizer() const {
+  if (tokenizer_ == nullptr)
+    throw Error("text needs a tokenizer", "generator", "without one, prompts are token ids");
+  return *tokenizer_;
+}
+
+PrefixReport Generator::cache_system_prompt(std::string_view text, StepSink* sink) {
+  const std::vector<ChatMessage> messages{{"system", std::string(text)}};
+  const PrefixReport report =
+      cache_prefix(require_tokenizer().encode(tokenizer_->render_chat(messages, false)), sink);
+  system_ = text;
+  return report;
+}
+
+PrefixReport Generator::cache_prefix(std::span<const TokenId> tokens, StepSink* sink) {
+  require_vocabulary(tokens, *engine_);
+  require_room(static_cast<std::int64_t>(tokens.size()), context_);
+  return read(context_.assign(tokens), sink);
+}
+
+PrefixReport Generator::extend(std::span<const TokenId> tokens, StepSink* sink) {
+  require_vocabulary(tokens, *engine_);
+  require_room(context_.length() + static_cast<std::int64_t>(tokens.size()), context_);
+  const std::int64_t reused = context_.cached();
+  context_.append(tokens);
+  return read(reused, sink);
+}
+
+PrefixReport Generator::read(std::int64_t reused, StepSink* sink) {
+  PrefixReport report{context_.length(), reused, 0};
+  SinkList sinks;
+  if (sink != nullptr) sinks.add(*sink);
+  try {
+    while (context_.pending() > 0) {
+      SequenceStep step = context_.next_step(settings_.prefill_chunk);
+      step.logits = LogitsWanted::none;
+      sinks.begin({&step, 1});
+      engine_->forward({&step, 1}, context_.cache(), sinks);
+      report.processed += static_cast<std::int64_t>(step.tokens.size());
+    }
+  } catch (...) {
+    context_.crop(context_.cached());
+    throw;
+  }
+  return report;
+}
+
+void Generator::crop(std::int64_t length) {
+  context_.crop(length);
+}
+
+void Generator::reseed(std::uint64_t seed) {
+  settings_.seed = seed;
+  sampler_ = make_sampler(seed);
+}
+
+void Generator::clear() {
+  context_.clear();
+  system_.reset();
+}
+
+std::vector<TokenId> Generator::tokens_of(const Prompt& prompt) const {
+  if (const auto* ids = std::get_if<std::vector<TokenId>>(&prompt.content())) return *ids;
+  std::vector<ChatMessage> messages;
+  if (const auto* text = std::get_if<std::string>(&prompt.content())) {
+    if (!system_) return require_tokenizer().encode(*text);
+    messages = {{"user", *text}};
+  } else {
+    messages = std::get<std::vector<ChatMessage>>(prompt.content());
+  }
+  const bool brings_one = !messages.empty() && messages.front().role == "system";
+  if (system_ && !brings_one) messages.insert(messages.begin(), {"system", *system_});
+  return require_tokenizer().encode(tokenizer_->render_chat(messages, true));
+}
+
+bool Generator::start_token(Context& context) const {
+  const ModelConfig& config = engine_->config();
+  std::optional<std::int64_t> first = config.bos_token_id;
+  if (!first && !config.eos_token_ids.empty()) first = config.eos_token_ids.front();
+  if (!first) return false;
+  const auto token = static_cast<TokenId>(*first);
+  context.append({&token, 1});
+  return true;
+}
+
+std::optional<std::int64_t> Generator::take_up(const Prompt& prompt, Context& context) const {
+  const auto* text = std::get_if<std::string>(&prompt.content());
+  const bool is_empty = text != nullptr && text->empty();
+  const std::vector<TokenId> tokens = is_empty ? std::vector<TokenId>() : tokens_of(prompt);
+  const std::int64_t held = context.length();
+  if (tokens.empty()) {
+    if (held == 0 && !start_token(context)) return std::nullopt;
+    return held;
+  }
+  require_vocabulary(tokens, *engine_);
+  require_room(static_cast<std::int64_t>(tokens.size()) + (prompt.is_more() ? held : 0), context);
+  if (!prompt.is_more()) return context.assign(tokens);
+  context.append(tokens);
+  return held;
+}
+
+GenerationOutput Generator::generate(GenerationRequest request, StepSink* sink) {
+  const Clock::time_point start = Clock::now();
+  validate(request, tokenizer_ != nullptr);
+  const auto settled = take_up(request.prompt, context_);
+  if (!settled) return nothing_to_continue();
+  Row row(0, context_, *settled, std::move(request), tokenizer_, start);
+  return run(*engine_, *sampler_, {&row, 1}, sink, settings_.prefill_chunk).front();
+}
+
+std::vector<GenerationOutput> Generator::generate(std::span<const GenerationRequest> batch, StepSink* sink) {
+  const Clock::time_point start = Clock::now();
+  for (const GenerationRequest& each : batch) validate(each, tokenizer_ != nullptr);
+  std::vector<Context> contexts;  // of the rows; none moves once a row points to it
+  contexts.reserve(batch.size());
+  std::vector<Row> rows;
+  std::vector<std::size_t> numbers;  // of the rows that have something to continue
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    contexts.push_back(context_.fork());
+    const auto settled = take_up(batch[i].prompt, contexts.back());
+    if (!settled) continue;
+    rows.emplace_back(i, contexts.back(), *settled, batch[i], tokenizer_, start);
+    numbers.push_back(i);
+  }
+  std::vector<GenerationOutput> outputs(batch.size(), nothing_to_continue());
+  std::vector<GenerationOutput> made = run(*engine_, *sampler_, rows, sink, settings_.prefill_chunk);
+  for (std::size_t i = 0; i < made.size(); ++i) outputs[numbers[i]] = std::move(made[i]);
+  return outputs;
+}
+
 GenerationResult generate(Engine& engine, Sampler& sampler, std::span<const TokenId> prompt,
                           const GenerationOptions& options, ProbeSink& sink,
                           std::function<bool(TokenId)> on_token) {
+  if (prompt.empty()) throw Error("the prompt has no tokens", "generate", "there is nothing to continue");
+  GenerationRequest request;
+  request.options = options;
+  if (on_token)
+    request.hooks.on_token = [&](const TokenEvent& event) {
+      return TokenAction{.stop = !on_token(event.token)};
+    };
+  validate(request, false);
+  CacheSpec spec{.kind = options.cache, .dtype = engine.info().storage};
   const std::int64_t context = engine.config().max_position_embeddings;
-  check(prompt, options, context);
-  GenerationResult result;
-  if (options.max_new_tokens == 0) return result;
-  const std::unique_ptr<Cache> cache = make_cache(engine, static_cast<std::int64_t>(prompt.size()), options);
-  const bool greedy = options.sampling.temperature == 0.0;
-  std::vector<TokenId> history(prompt.begin(), prompt.end());
-  std::size_t fed = 0;
-  for (bool wanted_more = true;;) {
-    const Tensor logits = feed(engine, *cache, std::span<const TokenId>(history).subspan(fed), sink);
-    fed = history.size();
-    SamplingStep step{row_of(logits), history, static_cast<std::int64_t>(result.tokens.size())};
-    step.step = history.size();
-    if (!greedy) step.uniform = uniform_for(options, result.tokens.size());
-    const TokenId token = sampler.sample(step, options.sampling, sink);
-    history.push_back(token);
-    result.tokens.push_back(token);
-    if (on_token) wanted_more = on_token(token);
-    if (stops(options, static_cast<std::int64_t>(history.size()), context, wanted_more, result)) break;
+  const auto given = static_cast<std::int64_t>(prompt.size());
+  if (given > context) {
+    throw Error(fmt::format("the prompt has {} tokens, the model's context {}", given, context), "generate");
   }
-  result.cache_length = cache->length(0);
-  return result;
+  if (options.cache == CacheKind::fixed) {
+    // All that can be fed: the last token never is.
+    std::int64_t most = context;
+    if (options.max_new_tokens) {
+      most = given + std::min(*options.max_new_tokens, context - given);
+    } else if (options.max_length) {
+      most = std::min(context, *options.max_length);
+    }
+    spec.capacity = std::max(most - 1, given);
+  }
+  Context held(std::make_shared<ContextCache>(engine, spec));
+  held.assign(prompt);
+  Row row(0, held, 0, std::move(request), nullptr, Clock::now());
+  SinkList sinks;
+  sinks.add(sink);
+  run_loop(engine, sampler, {&row, 1}, sinks, std::max<std::int64_t>(given, 1));
+  return row.take_output();
 }
 
 }  // namespace plumbline::native

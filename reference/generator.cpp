@@ -4,6 +4,7 @@
 #include <numeric>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace plumbline::reference {
 namespace {
@@ -41,9 +42,20 @@ void check(std::span<const TokenId> prompt, const GenerationOptions& options, st
     throw Error("the prompt has " + std::to_string(prompt.size()) + " tokens", "generation",
                 "max_position_embeddings is " + std::to_string(longest));
   }
-  if (options.max_new_tokens < 0) {
-    throw Error("max_new_tokens is " + std::to_string(options.max_new_tokens), "generation");
+  for (const auto& [name, limit] :
+       {std::pair("max_new_tokens", options.max_new_tokens), std::pair("max_length", options.max_length)}) {
+    if (limit.value_or(0) < 0) throw Error(std::string(name) + " is " + std::to_string(*limit), "generation");
   }
+}
+
+// How long the text may get, and what it is that says so.
+std::pair<std::int64_t, StopReason> limit_of(const GenerationOptions& options, std::int64_t prompt,
+                                             std::int64_t context) {
+  if (options.max_new_tokens && *options.max_new_tokens <= context - prompt)
+    return {prompt + *options.max_new_tokens, StopReason::max_new_tokens};
+  if (!options.max_new_tokens && options.max_length && *options.max_length <= context)
+    return {*options.max_length, StopReason::max_length};
+  return {context, StopReason::context_full};
 }
 
 }  // namespace
@@ -53,17 +65,14 @@ GenerationResult generate(Engine& engine, Sampler& sampler, std::span<const Toke
   const std::int64_t longest = engine.config().max_position_embeddings;
   check(prompt, options, longest);
   const auto given = static_cast<std::int64_t>(prompt.size());
-  const std::int64_t capacity = given + std::min(longest - given, options.max_new_tokens);  // cannot overflow
+  const auto [limit, reason] = limit_of(options, given, longest);
+  const std::int64_t capacity = std::max(given, limit);
   const std::unique_ptr<Cache> cache = engine.make_cache({options.cache, 1, capacity, engine.info().storage});
   NullSink nothing;
   std::vector<TokenId> tokens(prompt.begin(), prompt.end());
   GenerationResult result;
-  result.stop = StopReason::max_new_tokens;
-  while (static_cast<std::int64_t>(result.tokens.size()) < options.max_new_tokens) {
-    if (static_cast<std::int64_t>(tokens.size()) >= longest) {
-      result.stop = StopReason::context_full;
-      break;
-    }
+  result.stop = reason;
+  while (static_cast<std::int64_t>(tokens.size()) < limit) {
     const std::vector<float> logits = last_logits(engine, *cache, tokens);
     const TensorView row(logits.data(), DType::f32, Shape{static_cast<std::int64_t>(logits.size())});
     SamplingStep step{row, tokens, static_cast<std::int64_t>(result.tokens.size())};

@@ -26,11 +26,11 @@ MAY_INCLUDE = {
 ALSO_ALLOWED = {("cli", "phases/support/cases.h"), ("phases", "bench/sampler_ratios.h"),
                 ("phases", "bench/cache_ratios.h"), ("phases", "bench/peers/torch_qwen2.h")}
 
-# Of harness/, the native engine knows the interface alone: what judges it is none of its business.
+# Of harness/, the native engine knows the interface and the files it writes, no more: what judges it is none of its business.
 IMPL_SEES_OF_HARNESS = {
     "harness/" + name + ".h"
-    for name in ("dtype", "engine", "error", "generation", "model", "probe", "sampling", "tensor", "tokenizer",
-                 "weight_hash")
+    for name in ("dtype", "engine", "error", "generation", "model", "output_file", "probe", "sampling", "tensor",
+                 "tensor_file", "tokenizer", "weight_hash")
 }
 
 # A header of others, by the beginning of its name -> where it may be included.

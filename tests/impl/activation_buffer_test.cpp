@@ -4,7 +4,7 @@
 
 #include "harness/trace.h"
 #include "impl/cpu/engine.h"
-#include "tests/impl/support.h"
+#include "tests/impl/listening_support.h"
 
 using namespace plumbline;
 using namespace plumbline::native;
@@ -72,9 +72,9 @@ TEST_CASE("activation buffer: prefill and decode steps of several sequences, wit
     }
     throw std::logic_error("no such step");
   };
-  const std::vector<ActivationOrigin> expected{{1, 0, a[0]}, {1, 1, a[1]}, {1, 2, a[2]}, {1, 3, a[3]},
-                                               {1, 4, a[4]}, {0, 0, b[0]}, {0, 1, b[1]}, {0, 2, b[2]},
-                                               {0, 3, c[0]}, {1, 5, c[0]}};
+  const std::vector<ActivationOrigin> expected{{1, 0, a[0]},    {1, 1, a[1]},   {1, 2, a[2]}, {1, 3, a[3]},
+                                               {1, 4, a[4]},    {0, 0, b[0]},   {0, 1, b[1]}, {0, 2, b[2]},
+                                               {0, 3, c[0], 1}, {1, 5, c[0], 1}};
   CHECK(std::vector(buffer.origins().begin(), buffer.origins().end()) == expected);
   for (const OpSite probe : probes) {
     const TensorView rows = buffer.view(probe);
@@ -123,6 +123,22 @@ TEST_CASE("activation buffer: rows of a call that failed, or that was not announ
   CHECK(buffer.rows() == 2);
   calls.engine->forward({&step, 1}, *calls.cache, buffer);
   CHECK(buffer.rows() == 2);
+}
+
+TEST_CASE("activation buffer: a call that throws behind the probes that are kept leaves no rows") {
+  Listening tiny_listening;
+  ActivationBuffer buffer(*tiny_listening.engine, std::vector<OpSite>{kStream, {Probe::embed_tokens, -1}},
+                          16);
+  for (const OpSite late : {OpSite{Probe::act, 4}, OpSite{Probe::norm, -1}, OpSite{Probe::lm_head, -1}}) {
+    ThrowingSink throws(late);
+    SinkList both;
+    both.add(throws);
+    both.add(buffer);
+    CHECK_THROWS_AS(tiny_listening.run(ragged_calls(0)[0], &both), std::runtime_error);
+    CHECK(buffer.rows() == 0);
+  }
+  tiny_listening.run(ragged_calls(0)[0], &buffer);
+  CHECK(buffer.rows() == 8);
 }
 
 TEST_CASE("activation buffer: what cannot be kept is refused") {

@@ -1,0 +1,261 @@
+// A conversation in a safetensors file: "tokens", "positions", and for each layer "key.N" and "value.N",
+// [tokens, kv_heads, head_dim] as the cache keeps them; in the metadata "state", JSON with turns and
+// settings, what model it is of, and a checksum over all of it.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "harness/error.h"
+#include "harness/tensor_file.h"
+#include "harness/weight_hash.h"
+#include "impl/cache.h"
+#include "impl/generation/conversation.h"
+#include "impl/json.h"
+
+namespace plumbline::native {
+namespace {
+
+using Json = nlohmann::json;
+constexpr std::string_view kFormat = "plumbline conversation";
+constexpr std::string_view kVersion = "1";
+
+std::string sha256_of(std::string_view text) {
+  return sha256_hex(std::as_bytes(std::span(text)));
+}
+
+// Equal for models that give the same numbers: the weights, and of the config what the arithmetic takes from
+// it.
+std::string model_identity(const Engine& engine) {
+  const ModelConfig& c = engine.config();
+  const RopeParameters& r = c.rope;
+  return sha256_of(fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
+                               engine.weight_hash(), c.vocab_size, c.hidden_size, c.intermediate_size,
+                               c.num_hidden_layers, c.num_attention_heads, c.num_key_value_heads, c.head_dim,
+                               c.rms_norm_eps, c.sliding_window.value_or(-1), c.max_window_layers,
+                               c.tie_word_embeddings, r.type, r.theta, r.factor, r.beta_fast, r.beta_slow,
+                               r.original_max_position_embeddings, r.attention_factor));
+}
+
+std::string checksum_of(const std::string& state, const std::string& model,
+                        const std::vector<NamedView>& tensors) {
+  std::vector<StoredTensor> stored;
+  for (const auto& [name, view] : tensors) {
+    const auto bytes = static_cast<std::size_t>(view.elements()) * dtype_size(view.dtype);
+    const std::span data(static_cast<const std::byte*>(view.data), bytes);
+    stored.push_back({name, view.dtype, view.shape, [data](const TakeBytes& take) { take(data); }});
+  }
+  return sha256_of(fmt::format("{}\n{}\n{}\n{}", kVersion, model, weight_hash(std::move(stored)), state));
+}
+
+// Numbers that JSON has no way to write.
+Json number(double value) {
+  return value == -std::numeric_limits<double>::infinity() ? Json("-inf") : Json(value);
+}
+
+double number(const Json& value) {
+  return value == "-inf" ? -std::numeric_limits<double>::infinity() : value.get<double>();
+}
+
+template <typename T>
+Json optional(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+template <typename T>
+std::optional<T> optional(const Json& value) {
+  return value.is_null() ? std::nullopt : std::optional<T>(value.get<T>());
+}
+
+Json json_of(const SamplingParams& s) {
+  Json biases = Json::array();
+  for (const LogitBias& each : s.logit_bias) biases.push_back({each.token, number(each.bias)});
+  return {{"temperature", s.temperature},
+          {"top_k", s.top_k},
+          {"top_p", s.top_p},
+          {"min_p", s.min_p},
+          {"repetition_penalty", s.repetition_penalty},
+          {"presence_penalty", s.presence_penalty},
+          {"frequency_penalty", s.frequency_penalty},
+          {"logit_bias", biases}};
+}
+
+SamplingParams sampling_from(const Json& json) {
+  SamplingParams s;
+  s.temperature = json.at("temperature");
+  s.top_k = json.at("top_k");
+  s.top_p = json.at("top_p");
+  s.min_p = json.at("min_p");
+  s.repetition_penalty = json.at("repetition_penalty");
+  s.presence_penalty = json.at("presence_penalty");
+  s.frequency_penalty = json.at("frequency_penalty");
+  for (const Json& each : json.at("logit_bias")) s.logit_bias.push_back({each.at(0), number(each.at(1))});
+  return s;
+}
+
+Json json_of(const ConversationSettings& s) {
+  return {{"sampling", json_of(s.options.sampling)},
+          {"max_new_tokens", optional(s.options.max_new_tokens)},
+          {"max_length", optional(s.options.max_length)},
+          {"eos_token_ids", s.options.eos_token_ids},
+          {"stop_strings", s.stop_strings},
+          {"stream", s.stream},
+          {"when_long", static_cast<int>(s.when_long)},
+          {"limit", s.limit},
+          {"system", optional(s.system)}};
+}
+
+ConversationSettings settings_from(const Json& json) {
+  ConversationSettings s;
+  s.options.sampling = sampling_from(json.at("sampling"));
+  s.options.max_new_tokens = optional<std::int64_t>(json.at("max_new_tokens"));
+  s.options.max_length = optional<std::int64_t>(json.at("max_length"));
+  s.options.eos_token_ids = json.at("eos_token_ids").get<std::vector<std::int64_t>>();
+  s.stop_strings = json.at("stop_strings").get<std::vector<std::string>>();
+  s.stream = json.at("stream");
+  const int when_long = json.at("when_long");
+  if (when_long < 0 || when_long > static_cast<int>(WhenLong::refuse))
+    throw Error("has no such when_long", "state");
+  s.when_long = static_cast<WhenLong>(when_long);
+  s.limit = json.at("limit");
+  s.system = optional<std::string>(json.at("system"));
+  return s;
+}
+
+// A saved file whose format and checksum are right.
+class SavedConversation {
+ public:
+  explicit SavedConversation(const std::filesystem::path& path) : where_(path.string()), file_(path) {
+    if (metadata("format") != kFormat) fail("is no saved conversation", "generate --save makes one");
+    if (metadata("version") != kVersion)
+      fail(fmt::format("has version {}, this program reads {}", metadata("version"), kVersion));
+    if (metadata("checksum") != checksum_of(metadata("state"), metadata("model"), file_.tensors()))
+      fail("was altered: its checksum differs");
+  }
+
+  std::string metadata(const char* name) const {
+    const auto found = file_.metadata().find(name);
+    return found == file_.metadata().end() ? std::string() : found->second;
+  }
+  const TensorView* find(const std::string& name) const {
+    const auto found = std::ranges::find(file_.tensors(), name, &NamedView::name);
+    return found == file_.tensors().end() ? nullptr : &found->view;
+  }
+  template <typename T>
+  std::vector<T> values(const std::string& name, DType dtype) const {
+    const TensorView* view = find(name);
+    if (view == nullptr || view->dtype != dtype || view->shape.rank() != 1) fail("lacks its " + name);
+    return {view->as<T>(), view->as<T>() + view->elements()};
+  }
+  [[noreturn]] void fail(const std::string& what, const std::string& hint = {}) const {
+    throw Error(what, where_, hint);
+  }
+
+ private:
+  std::string where_;
+  MappedTensorFile file_;
+};
+
+// [layers, tokens, kv_heads, head_dim] of all layers; empty where the file has none of that shape and dtype.
+std::vector<float> all_layers(const SavedConversation& saved, const std::string& part,
+                              const ModelConfig& config, DType dtype) {
+  std::vector<float> values;
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const TensorView* view = saved.find(fmt::format("{}.{}", part, layer));
+    if (view == nullptr || view->dtype != dtype || view->shape.rank() != 3) return {};
+    if (view->shape[1] != config.num_key_value_heads || view->shape[2] != config.head_dim) return {};
+    std::vector<double> wide(static_cast<std::size_t>(view->elements()));
+    read_f64(*view, 0, wide);
+    values.insert(values.end(), wide.begin(), wide.end());
+  }
+  return values;
+}
+
+// Whether the cache has the saved keys and values now.
+bool restore_keys(const SavedConversation& saved, const Generator& generator) {
+  auto* const cache = dynamic_cast<NativeCache*>(&generator.context().cache());
+  if (cache == nullptr) return false;
+  const ModelConfig& config = generator.engine().config();
+  const auto keys = all_layers(saved, "key", config, cache->spec().dtype);
+  const auto values = all_layers(saved, "value", config, cache->spec().dtype);
+  if (keys.empty() || keys.size() != values.size()) return false;
+  try {
+    cache->write_prefill(generator.context().sequence(), keys, values);
+  } catch (const Error&) {  // no room for them as one prefill: a buffer of its own is smaller
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void Conversation::save(const std::filesystem::path& path) const {
+  const Context& held = context();
+  Json turns = Json::array();
+  for (const Turn& each : turns_) turns.push_back({each.message.role, each.message.content, each.begin});
+  const Json state{{"turns", turns},
+                   {"opening", opening_},
+                   {"settings", json_of(settings_)},
+                   {"seed", generator_.settings().seed}};
+  const auto tokens = Tensor::from(DType::i32, Shape{held.length()}, held.tokens());
+  const auto positions = Tensor::from(DType::i64, Shape{held.length()}, held.positions());
+  std::vector<NamedView> views{{"tokens", tokens.view()}, {"positions", positions.view()}};
+  std::vector<Tensor> rows;  // keys and values
+  const Cache& cache = held.cache();
+  const auto layers = static_cast<int>(generator_.engine().config().num_hidden_layers);
+  if (cache.holds_keys() && held.cached() > 0) {
+    rows.reserve(2 * static_cast<std::size_t>(layers));
+    for (int layer = 0; layer < layers; ++layer) {
+      rows.push_back(cache.read_key(layer, held.sequence()));
+      views.push_back({fmt::format("key.{}", layer), rows.back().view()});
+      rows.push_back(cache.read_value(layer, held.sequence()));
+      views.push_back({fmt::format("value.{}", layer), rows.back().view()});
+    }
+  }
+  const std::string text = state.dump(), model = model_identity(generator_.engine());
+  write_tensor_file(path,
+                    {{"format", std::string(kFormat)},
+                     {"version", std::string(kVersion)},
+                     {"model", model},
+                     {"state", text},
+                     {"checksum", checksum_of(text, model, views)}},
+                    views);
+}
+
+Conversation Conversation::load(const std::filesystem::path& path, const Generator& base) {
+  const SavedConversation saved(path);
+  if (saved.metadata("model") != model_identity(base.engine()))
+    saved.fail("is of another model", "its weights or its config differ from those of --model");
+  const auto tokens = saved.values<TokenId>("tokens", DType::i32);
+  const auto positions = saved.values<std::int64_t>("positions", DType::i64);
+  try {
+    const Json state = parse_json_object(saved.metadata("state"), path.string());
+    Conversation conversation(base, settings_from(state.at("settings")));
+    conversation.generator_.reseed(state.at("seed"));
+    Context& context = conversation.generator_.context();
+    if (static_cast<std::int64_t>(tokens.size()) > context.limit())
+      saved.fail(fmt::format("has {} tokens, the context {}", tokens.size(), context.limit()));
+    context.clear();
+    const bool has_keys = restore_keys(saved, conversation.generator_);
+    if (context.cached() > static_cast<std::int64_t>(tokens.size())) saved.fail("has more keys than tokens");
+    context.restore(tokens, positions);
+    if (!has_keys && !context.exact()) saved.fail("had turns evicted, and its keys do not fit this cache");
+    conversation.opening_ = state.at("opening");
+    std::int64_t begin = conversation.opening_;
+    for (const Json& each : state.at("turns")) {
+      const Turn turn{{each.at(0), each.at(1)}, each.at(2)};
+      if (turn.begin < begin || turn.begin > context.length()) saved.fail("has turns that are not in order");
+      begin = turn.begin;
+      conversation.turns_.push_back(turn);
+    }
+    if (conversation.opening_ < 0 || conversation.opening_ > context.length())
+      saved.fail("has a system prompt beyond its tokens");
+    return conversation;
+  } catch (const Json::exception& problem) {
+    saved.fail("has a state that cannot be read");
+  }
+}
+
+}  // namespace plumbline::native
