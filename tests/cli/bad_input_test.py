@@ -147,7 +147,7 @@ class BadInput(unittest.TestCase):
     def test_prompts(self):
         generate = COMMAND + ["generate", "--model", str(TINY)]
         self.refused(generate, "--prompt")
-        self.refused(generate + ["--prompt", ""], "prompt")
+        self.refused(generate + ["--prompt", "", "--engine", "reference"], "prompt")
         self.refused(generate + ["--tokens", "1,x"], "--tokens")
         self.refused(generate + ["--tokens", "1024"], "1024")
         self.refused(generate + ["--tokens", "-1"], "-1")
