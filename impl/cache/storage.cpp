@@ -32,8 +32,8 @@ CacheBlocks::CacheBlocks(const CacheSpec& spec, const CacheShape& shape, std::in
   block_stride_ = (separate ? 1 : 2) * slots * row;
   if (spec.packing == CachePacking::concatenated) value_offset_ = slots * row;
   bytes_ = static_cast<std::size_t>(blocks * block_stride_) * element_;
-  keys_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
-  if (separate) values_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
+  keys_ = HugePages(bytes_);
+  if (separate) values_ = HugePages(bytes_);
 }
 
 StoredRun CacheBlocks::run(std::int64_t block, std::int64_t slot, std::int64_t tokens) const {

@@ -1,10 +1,9 @@
 // The memory of a cache: blocks of token slots. Here, and nowhere else, layout and packing become addresses.
 #pragma once
 
-#include <memory>
-
 #include "harness/engine.h"
 #include "impl/cache/run.h"
+#include "impl/huge_pages.h"
 
 namespace plumbline::native {
 
@@ -32,11 +31,11 @@ class CacheBlocks {
   std::int64_t token_stride_ = 0;  // elements
   std::int64_t head_stride_ = 0;
   std::int64_t block_stride_ = 0;
-  std::int64_t value_offset_ = 0;        // from a key to its value, where they share a buffer
-  std::size_t element_ = 0;              // bytes
-  std::size_t bytes_ = 0;                // of each buffer
-  std::unique_ptr<std::byte[]> keys_;    // and the values, unless they are separate
-  std::unique_ptr<std::byte[]> values_;  // null unless separate
+  std::int64_t value_offset_ = 0;  // from a key to its value, where they share a buffer
+  std::size_t element_ = 0;        // bytes
+  std::size_t bytes_ = 0;          // of each buffer
+  HugePages keys_;                 // and the values, unless they are separate
+  HugePages values_;               // none unless separate
 };
 
 }  // namespace plumbline::native
