@@ -1,6 +1,7 @@
 // report.json and the parts of suites: complete, and readable again.
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "harness/error.h"
 #include "harness/report.h"
@@ -91,9 +92,14 @@ Json case_json(const CaseReport& entry) {
   for (const Evidence& shown : entry.evidence) evidence.push_back(evidence_json(shown));
   Json checks = Json::array();
   for (const Check& check : entry.checks) checks.push_back(check_json(check));
-  return {{"id", entry.id},           {"title", entry.title},     {"counts", counts_json(entry.counts())},
-          {"message", entry.message}, {"crashed", entry.crashed}, {"seconds", number(entry.seconds)},
-          {"checks", checks},         {"evidence", evidence}};
+  return {{"id", entry.id},
+          {"title", entry.title},
+          {"counts", counts_json(entry.counts())},
+          {"message", entry.message},
+          {"crashed", entry.crashed},
+          {"seconds", number(entry.seconds)},
+          {"checks", std::move(checks)},
+          {"evidence", std::move(evidence)}};
 }
 
 CaseReport case_from(const Json& json) {
@@ -127,7 +133,7 @@ Json phase_json(const PhaseReport& phase) {
           {"running", phase.running},
           {"error", phase.error},
           {"partial", phase.partial},
-          {"cases", cases},
+          {"cases", std::move(cases)},
           {"environment", pairs(phase.environment)},
           {"seconds", number(phase.seconds)},
           {"peak_bytes", phase.peak_bytes}};
@@ -189,7 +195,7 @@ std::string report_json(const RunReport& run) {
                {"counts", counts_json(run.counts())},
                {"exit_status", exit_status(run.counts())},
                {"skipped_reason", run.skipped_reason},
-               {"phases", phases}});
+               {"phases", std::move(phases)}});
 }
 
 RunReport run_from_json(const std::string& text, const std::string& where) {

@@ -77,9 +77,10 @@ void check_model(const Json& model, const std::string& where) {
   }
 }
 
-TokenId token_id(const Json& value, const std::string& what, const std::string& where) {
+TokenId token_id(const Json& value, std::string_view kind, const std::string& name,
+                 const std::string& where) {
   const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{1} << 24;
-  if (!fits) throw Error(fmt::format("{} has the id {}", what, value.dump()), where);
+  if (!fits) throw Error(fmt::format("{} '{}' has the id {}", kind, name, value.dump()), where);
   return value.get<TokenId>();
 }
 
@@ -107,7 +108,7 @@ AddedToken read_added(const Json& entry, const std::string& where) {
     require_off(entry, flag, "added token '" + name + "'", where);
   }
   const Json& special = field(entry, "special");
-  return {token_id(field(entry, "id"), "added token '" + name + "'", where), name,
+  return {token_id(field(entry, "id"), "added token", name, where), name,
           special.is_boolean() && special.get<bool>()};
 }
 
@@ -124,9 +125,11 @@ TokenizerFile read_tokenizer_file(const std::filesystem::path& path) {
   const Json& added = field(file, "added_tokens");
   if (!vocab.is_object() || !merges.is_array()) throw Error("has no vocabulary or no merges", where);
   TokenizerFile read;
-  for (const auto& [token, id] : vocab.items()) {
-    read.vocab.emplace(token, token_id(id, "token '" + token + "'", where));
+  read.vocab.reserve(vocab.size());
+  for (const auto& [token, id] : vocab.get_ref<const Json::object_t&>()) {
+    read.vocab.emplace(token, token_id(id, "token", token, where));
   }
+  read.merges.reserve(merges.size());
   for (const Json& merge : merges) read.merges.push_back(read_merge(merge, read.merges.size(), where));
   if (!added.is_null() && !added.is_array()) refuse(where, "added_tokens", added);
   for (const Json& entry : added) read.added.push_back(read_added(entry, where));

@@ -69,16 +69,54 @@ TEST_CASE("5A.1 cache update: every step appends its keys and values, judged op 
   }
 }
 
+TEST_CASE("5A.1 cache update: half types round what they keep, rings forget their oldest, judged op by op",
+          "[5A.1]") {
+  const std::vector<TokenId> tokens = whole_text(line());
+  const auto length =
+      std::min<std::int64_t>(static_cast<std::int64_t>(tokens.size()), options().quick ? 10 : 20);
+  const std::vector<TokenId> part(tokens.begin(), tokens.begin() + length);
+  // Some tokens, one by one, several over what a ring then holds, and one by one again.
+  std::vector<std::int64_t> split;
+  for (std::int64_t left = length; left > 0; left -= split.back()) {
+    const std::int64_t wanted = split.empty() ? 4 : split.size() == 4 ? 3 : 1;
+    split.push_back(std::min(wanted, left));
+  }
+  std::vector<CacheSpec> specs;
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const CacheKind kind : kKinds) specs.push_back({kind, 1, length, dtype});
+  }
+  // After the prompt, which stays or does not, for fewer tokens than come.
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    for (const std::int64_t prefill : {0, 4}) {
+      CacheSpec spec{CacheKind::fixed, 1, prefill + 4, dtype};
+      spec.prefill_capacity = prefill;
+      spec.when_full = WhenFull::ring;
+      specs.push_back(spec);
+    }
+  }
+  // A growing bf16 cache, a ring in f32, one after a prompt in f16.
+  if (options().quick) specs = {specs.front(), specs[4], specs.back()};
+  Refusals refusals;
+  for (const CacheSpec& spec : specs) {
+    const std::unique_ptr<Cache> cache = refusals.make(subject(), spec);
+    if (cache == nullptr) continue;
+    record_judgement(judge_steps(part, split, *cache).judgement, cache_name(spec));
+  }
+  record_refusals(refusals);
+}
+
 TEST_CASE("5A.1 cache update: the cache holds the uncached run's rotated keys and values, bit for bit",
           "[5A.1]") {
   const Prompt prompt = options().quick ? line() : passage();
   const auto length = static_cast<std::int64_t>(prompt.ids.size());
-  const Trace& uncached = judged(prompt).subject;
+  const Trace uncached = record_prefill(subject(), prompt.ids, ProbeFilter({"*k_rope", "*v_proj"}));
   for (const CacheKind kind : kKinds) {
-    const JudgedSteps steps = judge_steps(prompt.ids, prefill_and_steps(length, 3), kind);
+    const auto cache = subject().make_cache({kind, 1, length, subject().info().storage});
+    const Trace cached = record_steps(subject(), *cache, prompt.ids, prefill_and_steps(length, 3),
+                                      ProbeFilter({"past_key_values.*"}));
     for (int layer = 0; layer < static_cast<int>(subject().config().num_hidden_layers); ++layer) {
-      const Tensor& keys = last_recorded(steps.subject, {Probe::past_key, layer});
-      const Tensor& values = last_recorded(steps.subject, {Probe::past_value, layer});
+      const Tensor& keys = last_recorded(cached, {Probe::past_key, layer});
+      const Tensor& values = last_recorded(cached, {Probe::past_value, layer});
       const TensorView v_proj = uncached.steps.at(0).tensors.at({Probe::v_proj, layer}).view();
       record(check_same_bits(fmt::format("cached keys, layer {}", layer), kind_name(kind), keys.view(),
                              uncached.steps.at(0).tensors.at({Probe::k_rope, layer}).view()));

@@ -127,7 +127,7 @@ TEST_CASE("5B.2 position ids: a prefill a million places on, judged op by op", "
   const auto cache = subject().make_cache({CacheKind::concat, 1, 0, subject().info().storage});
   const SequenceStep step{0, prompt.ids, positions, LogitsWanted::all};
   TraceRecorder recorder(subject());
-  recorder.begin({&step, 1});
+  recorder.begin({&step, 1}, cache.get());
   subject().forward({&step, 1}, *cache, recorder);
   record_judgement(judged_and_explained(recorder.take()), fmt::format("to position {}", kFar));
 }

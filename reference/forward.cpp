@@ -191,7 +191,9 @@ at::Tensor ForwardPass::head(const at::Tensor& normed, LogitsWanted wanted) {
   for (const at::Tensor& rows : blocks_of(normed.narrow(0, block, rows_ - block))) {
     out.push_back(ops::linear(rows, weight, at::Tensor()));
   }
-  const at::Tensor logits = at::cat(out).narrow(0, first - block, length_ - first);
+  // One block, as prompts often are, needs no copy.
+  const at::Tensor all = out.size() == 1 ? out.front() : at::cat(out);
+  const at::Tensor logits = all.narrow(0, first - block, length_ - first);
   emit({Probe::lm_head, -1}, logits);
   return logits;
 }

@@ -55,6 +55,11 @@ SamplingParams neutral() {
   return params;
 }
 
+bool has_penalties(const SamplingParams& params) {
+  return params.repetition_penalty != 1 || params.presence_penalty != 0 || params.frequency_penalty != 0 ||
+         !params.logit_bias.empty();
+}
+
 // The input itself: of a stage that is off.
 Replay unchanged(const Tensor& input) {
   Replay replay;
@@ -97,18 +102,24 @@ Replay replay_stage(Probe stage, const SampledStages& recorded, const SamplingSt
   switch (stage) {
     case Probe::sample_logits:
       return unchanged(copy_host(step.logits));
-    case Probe::sample_penalized:
+    case Probe::sample_penalized: {
+      const Tensor& input = input_of(recorded, Probe::sample_logits);
       only.repetition_penalty = params.repetition_penalty;
       only.presence_penalty = params.presence_penalty;
       only.frequency_penalty = params.frequency_penalty;
       only.logit_bias = params.logit_bias;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_logits), step, only);
-    case Probe::sample_scaled:
+      return has_penalties(only) ? by_reference_chain(stage, input, step, only) : unchanged(input);
+    }
+    case Probe::sample_scaled: {
+      const Tensor& input = input_of(recorded, Probe::sample_penalized);
       only.temperature = params.temperature;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_penalized), step, only);
-    case Probe::sample_top_k:
+      return only.temperature != 1 ? by_reference_chain(stage, input, step, only) : unchanged(input);
+    }
+    case Probe::sample_top_k: {
+      const Tensor& input = input_of(recorded, Probe::sample_scaled);
       only.top_k = params.top_k;
-      return by_reference_chain(stage, input_of(recorded, Probe::sample_scaled), step, only);
+      return only.top_k > 0 ? by_reference_chain(stage, input, step, only) : unchanged(input);
+    }
     case Probe::sample_top_p: {
       const Tensor& input = input_of(recorded, Probe::sample_top_k);
       return params.top_p < 1 ? replay_top_p(input, params.top_p) : unchanged(input);

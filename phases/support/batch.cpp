@@ -21,7 +21,7 @@ Trace record_batch(Engine& engine, const std::vector<Prompt>& prompts) {
       engine.make_cache({CacheKind::concat, static_cast<std::int64_t>(prompts.size()),
                          static_cast<std::int64_t>(longest), engine.info().storage});
   TraceRecorder recorder(engine);
-  recorder.begin(steps);
+  recorder.begin(steps, cache.get());
   engine.forward(steps, *cache, recorder);
   return recorder.take();
 }

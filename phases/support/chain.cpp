@@ -69,12 +69,19 @@ void record_same_token(const std::string& name, const LogitRow& row, const Sampl
   if (apart > 0) {
     return record(kept_sets_part(kWhat, name, apart, judgement, judged_draw(other, step, params)));
   }
+  if (native.token == other.token) return record(check_at_most(kWhat, name, "other token", 0, 0));
   const Replay probs = reference::replay_stage(Probe::sample_probs, other.stages, step, params);
   record(check_same_draw(kWhat, name, native.token, other.token, probs.expected.view(), probs.bound.view(),
                          tolerances().op(OpClass::softmax, DType::f32, DeviceKind::cpu).lambda, uniform));
 }
 
 }  // namespace
+
+SamplingParams at_temperature(double temperature) {
+  SamplingParams params;
+  params.temperature = temperature;
+  return params;
+}
 
 Draw native_draw(const LogitRow& row, const SamplingParams& params, double uniform) {
   return record_draw(*native::make_sampler(), row.step(uniform), params);
@@ -84,19 +91,20 @@ Tensor exact_probabilities(const Tensor& scores) {
   return reference::replay_sampling_softmax(scores).expected;
 }
 
-void record_chain(const LogitRow& row, const SamplingParams& params, double uniform) {
+Draw record_chain(const LogitRow& row, const SamplingParams& params, double uniform) {
   const std::string name = fmt::format("{}, {}, u {:.3g}", row.name, describe(params), uniform);
-  const Draw draw = native_draw(row, params, uniform);
+  Draw draw = native_draw(row, params, uniform);
   const Judgement judgement = judged_draw(draw, row.step(uniform), params);
   record_judgement(judgement, name);
   record_same_token(name, row, params, uniform, draw, judgement);
-  if (params.temperature == 0) return;
+  if (params.temperature == 0) return draw;
   record_order(name, draw, params);
   const auto injected = Tensor::from<double>(DType::f64, Shape{1}, std::span(&uniform, 1));
   record(check_same_bits("noise is what was injected", name, draw.stages.at(Probe::sample_noise).view(),
                          injected.view()));
   record(check_sums_to_one("probabilities", name, draw.stages.at(Probe::sample_probs).view(),
                            tolerances().gate("probability_sum")));
+  return draw;
 }
 
 }  // namespace plumbline::phases

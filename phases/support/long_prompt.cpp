@@ -53,7 +53,7 @@ Trace record_with_last_logits(Engine& engine, const std::vector<TokenId>& tokens
   std::iota(positions.begin(), positions.end(), 0);
   const SequenceStep step{0, tokens, positions, LogitsWanted::last};
   TraceRecorder recorder(engine, filter);
-  recorder.begin(std::span(&step, 1));
+  recorder.begin(std::span(&step, 1), cache.get());
   engine.forward(std::span(&step, 1), *cache, recorder);
   return recorder.take();
 }

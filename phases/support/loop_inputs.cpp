@@ -79,4 +79,38 @@ GenerationResult native_greedy(const Prompt& prompt, const GenerationOptions& op
   return native::generate(subject(), *native::make_sampler(), prompt.ids, options, nothing);
 }
 
+LoopPrompts loop_prompts() {
+  LoopPrompts prompts;
+  prompts.line = line().ids;
+  if (prompts.line.size() < 6) prompts.line = passage().ids;
+  if (prompts.line.size() > 16) prompts.line.resize(16);
+  prompts.other.assign(prompts.line.rbegin(), prompts.line.rend());
+  const auto first = static_cast<std::int64_t>(prompts.line.front());
+  prompts.other.insert(prompts.other.begin(),
+                       static_cast<TokenId>((first + 1) % subject().config().vocab_size));
+  return prompts;
+}
+
+TextTokenizer text_tokenizer() {
+  if (options().quick && subject().config().vocab_size > 20'000)
+    return {nullptr, "--quick does not read the tokenizer of a real vocabulary"};
+  const Tokenizer* tokenizer = native_tokenizer();
+  return {tokenizer, tokenizer == nullptr ? "the checkpoint has no tokenizer" : ""};
+}
+
+void record_loop_checks(std::string_view case_id) {
+  const TextTokenizer text = text_tokenizer();
+  const auto kit = native_loop_kit(subject(), text.tokenizer);
+  LoopPrompts prompts = loop_prompts();
+  if (options().quick) prompts.tokens = 4;  // over a real vocabulary each costs milliseconds
+  for (const LoopCheck& check : all_loop_checks()) {
+    if (check.case_id != case_id) continue;
+    if (check.needs_text && text.tokenizer == nullptr) {
+      record_skip(std::string(check.name), text.reason);
+    } else {
+      record_all(check.run(*kit, prompts));
+    }
+  }
+}
+
 }  // namespace plumbline::phases

@@ -7,10 +7,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "harness/generation.h"
 #include "harness/trace.h"
+#include "phases/support/loop_checks.h"
 #include "phases/support/sides.h"
 
 namespace plumbline::phases {
@@ -49,5 +51,17 @@ const Tensor& last_recorded(const Trace& trace, OpSite site);
 GenerationOptions greedy_options(CacheKind kind);
 // By the native loop and sampler, on the subject.
 GenerationResult native_greedy(const Prompt& prompt, const GenerationOptions& options);
+
+// Prompts of several tokens that begin with different ones, whatever the checkpoint.
+LoopPrompts loop_prompts();
+// The native tokenizer, where text can be had; else null, and why.
+struct TextTokenizer {
+  const Tokenizer* tokenizer = nullptr;
+  std::string reason;
+};
+// A short run does without that of a real vocabulary, whose reading takes as long as all its cases of text.
+TextTokenizer text_tokenizer();
+// Records the loop's checks (loop_checks.h) of a case, by the native one on the subject.
+void record_loop_checks(std::string_view case_id);
 
 }  // namespace plumbline::phases

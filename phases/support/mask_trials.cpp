@@ -74,6 +74,10 @@ TensorView real_part(const Tensor& padded, std::int64_t sequence, std::int64_t l
           Shape{longest, 1}};
 }
 
+double softmax_ceiling() {
+  return tolerances().op(OpClass::softmax, DType::f32, DeviceKind::cpu).ceiling.value();
+}
+
 Tensor native_positions(std::int64_t past, std::int64_t tokens) {
   return Tensor::from<std::int64_t>(DType::i64, Shape{tokens}, native::position_ids(past, tokens));
 }

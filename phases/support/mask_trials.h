@@ -39,6 +39,9 @@ Tensor left_padded(std::span<const std::int64_t> lengths);
 TensorView real_part(const Tensor& padded, std::int64_t sequence, std::int64_t length);
 
 // first, first + 1, … as the native engine counts them.
+// How far two softmaxes of f32 may part.
+double softmax_ceiling();
+
 Tensor native_positions(std::int64_t past, std::int64_t tokens);
 // Converted as the native engine's angle does.
 Tensor as_f32(const Tensor& whole_numbers);

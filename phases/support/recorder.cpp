@@ -81,7 +81,7 @@ void Recorder::begin_test(std::string_view test_name) {
   case_of(info.id);
   report_.running = info.id;
   test_began_ = Clock::now();
-  write_part();  // so that a crash in this test is known to be this case's
+  write_part();  // with what the test before has found; a crash in this one is known to be this case's
 }
 
 void Recorder::end_test() {
@@ -89,7 +89,6 @@ void Recorder::end_test() {
   entry.seconds += seconds_since(test_began_);
   report_.running.clear();
   report_.seconds = seconds_since(suite_began_);
-  write_part();
 }
 
 void Recorder::announce_end() {

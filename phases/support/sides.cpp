@@ -23,6 +23,7 @@ struct Sides {
   std::unique_ptr<Engine> reference;
   reference::Referee referee;
   std::unique_ptr<Tokenizer> native_tokenizer;
+  std::future<std::unique_ptr<Tokenizer>> native_tokenizer_coming;
   std::unique_ptr<Tokenizer> reference_tokenizer;
   std::optional<Goldens> goldens;
   std::map<std::string, JudgedPrompt> judged;  // by prompt name
@@ -129,6 +130,9 @@ void load_sides(LoadTokenizers tokenizers) {
                                 : "the checkpoint has no tokenizer.json: prompts are arbitrary token ids");
   } else if (!made.goldens || tokenizers == LoadTokenizers::now) {
     load_tokenizers();
+  } else if (tokenizers == LoadTokenizers::native_meanwhile) {
+    made.native_tokenizer_coming =
+        std::async(std::launch::async, [model = run.model] { return native::load_tokenizer(model); });
   }
   if (made.goldens) {
     add_environment("goldens", made.goldens->directory.lexically_relative(run.fixtures).generic_string());
@@ -167,6 +171,7 @@ const Tolerances& tolerances() {
 }
 const Tokenizer* native_tokenizer() {
   std::unique_ptr<Tokenizer>& made = sides().native_tokenizer;
+  if (sides().native_tokenizer_coming.valid()) made = sides().native_tokenizer_coming.get();
   if (!made && has_tokenizer()) made = native::load_tokenizer(options().model);
   return made.get();
 }
@@ -197,36 +202,104 @@ Prompt prompt_like(const std::string& name, std::size_t tokens) {
                            [&](const Prompt& a, const Prompt& b) { return distance(a) < distance(b); });
 }
 
-Judgement judged_and_explained(const Trace& subject, const JudgeOptions& judging) {
-  Judgement judgement = judge(subject, replayer(), tolerances(), judging);
+static void explain(const Trace& subject, Judgement& judgement) {
   if (!sides().explainer) sides().explainer.emplace(replayer(), tolerances());
   sides().explainer->explain(subject, judgement);
+}
+
+Judgement judged_and_explained(const Trace& subject, const JudgeOptions& judging) {
+  Judgement judgement = judge(subject, replayer(), tolerances(), judging);
+  explain(subject, judgement);
   return judgement;
 }
 
-const JudgedPrompt& judged(const Prompt& prompt) {
-  auto& made = sides().judged;
-  if (const auto found = made.find(prompt.name); found != made.end()) return found->second;
+namespace {
+
+JudgedPrompt recorded_prompt(const Prompt& prompt) {
   const ProbeFilter accumulated({"*mlp_residual", "lm_head"});
-  JudgedPrompt entry{
+  return {
       prompt, record_prefill(subject(), prompt.ids), record_prefill(truth(), prompt.ids, accumulated), {}};
-  JudgeOptions with_truth;
-  with_truth.truth = &entry.truth;
-  entry.judgement = judged_and_explained(entry.subject, with_truth);
-  // Judged, the rest of the trace is of no more use, and a large model's is gigabytes.
-  const ProbeFilter kept({"*mlp_residual", "lm_head", "*k_rope", "*v_proj"});
-  for (TraceStep& step : entry.subject.steps) {
-    std::erase_if(step.tensors, [&](const auto& tensor) { return !kept.matches(tensor.first); });
+}
+
+// One trace of several runs of one step: each a sequence.
+Trace as_sequences(std::vector<JudgedPrompt>& runs, Trace JudgedPrompt::*side) {
+  Trace all;
+  all.metadata = (runs.front().*side).metadata;
+  for (JudgedPrompt& run : runs) {
+    all.steps.push_back(std::move((run.*side).steps.at(0)));
+    all.steps.back().sequence = static_cast<SequenceId>(all.steps.size() - 1);
   }
-  return made.emplace(prompt.name, std::move(entry)).first->second;
+  return all;
+}
+
+void give_back(Trace all, std::vector<JudgedPrompt>& runs, Trace JudgedPrompt::*side) {
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    (runs[i].*side).steps.at(0) = std::move(all.steps[i]);
+    (runs[i].*side).steps[0].sequence = 0;
+  }
+}
+
+// A linear layer of all of them is replayed once: its weights are most of the work where prompts are short.
+void judge_runs(std::vector<JudgedPrompt>& runs) {
+  Trace subjects = as_sequences(runs, &JudgedPrompt::subject);
+  Trace truths = as_sequences(runs, &JudgedPrompt::truth);
+  JudgeOptions with_truth;
+  with_truth.truth = &truths;
+  Judgement all = judge(subjects, replayer(), tolerances(), with_truth);
+  give_back(std::move(subjects), runs, &JudgedPrompt::subject);
+  give_back(std::move(truths), runs, &JudgedPrompt::truth);
+  for (OpResult& op : all.ops) {
+    JudgedPrompt& run = runs.at(static_cast<std::size_t>(op.sequence));
+    op.sequence = 0;
+    run.judgement.ops.push_back(std::move(op));
+  }
+  for (JudgedPrompt& run : runs) {
+    explain(run.subject, run.judgement);
+    // Judged, the rest of the trace is of no more use, and a large model's is gigabytes.
+    const ProbeFilter kept({"*mlp_residual", "lm_head", "*k_rope", "*v_proj"});
+    std::erase_if(run.subject.steps.at(0).tensors,
+                  [&](const auto& tensor) { return !kept.matches(tensor.first); });
+    std::string name = run.prompt.name;
+    sides().judged.emplace(std::move(name), std::move(run));
+  }
+  runs.clear();
+}
+
+}  // namespace
+
+void judge_together(const std::vector<Prompt>& prompts) {
+  constexpr std::size_t kTokens = 64;  // at a time: a large model's traces must fit into memory
+  std::vector<JudgedPrompt> runs;
+  std::size_t tokens = 0;
+  for (const Prompt& prompt : prompts) {
+    const auto waits = [&](const JudgedPrompt& run) { return run.prompt.name == prompt.name; };
+    if (sides().judged.contains(prompt.name) || std::ranges::any_of(runs, waits)) continue;
+    if (!runs.empty() && tokens + prompt.ids.size() > kTokens) {
+      judge_runs(runs);
+      tokens = 0;
+    }
+    runs.push_back(recorded_prompt(prompt));
+    tokens += prompt.ids.size();
+  }
+  if (!runs.empty()) judge_runs(runs);
+}
+
+const JudgedPrompt& judged(const Prompt& prompt) {
+  judge_together({prompt});
+  return sides().judged.at(prompt.name);
 }
 
 JudgedSteps judge_steps(const std::vector<TokenId>& tokens, const std::vector<std::int64_t>& split,
                         CacheKind kind) {
   const auto length = static_cast<std::int64_t>(tokens.size());
   const std::unique_ptr<Cache> cache = subject().make_cache({kind, 1, length, subject().info().storage});
+  return judge_steps(tokens, split, *cache);
+}
+
+JudgedSteps judge_steps(const std::vector<TokenId>& tokens, const std::vector<std::int64_t>& split,
+                        Cache& cache) {
   JudgedSteps steps;
-  steps.subject = record_steps(subject(), *cache, tokens, split);
+  steps.subject = record_steps(subject(), cache, tokens, split);
   steps.judgement = judged_and_explained(steps.subject);
   return steps;
 }

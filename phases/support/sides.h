@@ -19,7 +19,8 @@ namespace plumbline::phases {
 
 // The real vocabulary takes both sides about a second: where the goldens give the prompts, a suite may leave
 // the tokenizers until some case asks for one. The runner has refused a broken one by then.
-enum class LoadTokenizers { now, when_asked_for };
+// A suite whose later cases want the native one has it loaded beside its first.
+enum class LoadTokenizers { now, when_asked_for, native_meanwhile };
 
 // Loads tolerances, checks them whole, and opens the checkpoint on both sides; call from prepare(). Throws
 // Error.
@@ -58,6 +59,8 @@ struct JudgedPrompt {
   Judgement judgement;
 };
 const JudgedPrompt& judged(const Prompt& prompt);
+// Makes those of these prompts that are not there yet: short ones together, which costs little more than one.
+void judge_together(const std::vector<Prompt>& prompts);
 
 // Runs `split` forward calls over a cache of this kind (fresh), records and judges every step.
 struct JudgedSteps {
@@ -66,6 +69,9 @@ struct JudgedSteps {
 };
 JudgedSteps judge_steps(const std::vector<TokenId>& tokens, const std::vector<std::int64_t>& split,
                         CacheKind kind);
+// The same over a cache of the subject's that is empty.
+JudgedSteps judge_steps(const std::vector<TokenId>& tokens, const std::vector<std::int64_t>& split,
+                        Cache& cache);
 
 // Judges a trace of the subject, and tries suspects on what is wrong.
 Judgement judged_and_explained(const Trace& subject, const JudgeOptions& judging = {});

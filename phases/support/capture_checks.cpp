@@ -1,0 +1,110 @@
+// Captures and interventions.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "phases/support/loop_checks.h"
+#include "phases/support/loop_oracle.h"
+
+namespace plumbline::phases {
+namespace {
+
+using Tokens = std::vector<TokenId>;
+
+// Copies a probe's rows; or adds to them from one position on.
+class RowsSink final : public ProbeSink {
+ public:
+  RowsSink(OpSite site, Access access) : site_(site), access_(access) {}
+  Access access(const ProbeId& id) const override { return id.site == site_ ? access_ : Access::none; }
+  void receive(const ProbeId&, const TensorView& view) override {
+    const Tensor copy = copy_host(view);
+    const auto values = copy.values<float>();
+    rows.insert(rows.end(), values.begin(), values.end());
+    width = view.shape[1];
+  }
+  void modify(const ProbeId&, const MutableTensorView& view) override {
+    auto* values = static_cast<float*>(view.mutable_data);
+    for (std::int64_t i = 0; i < view.shape.elements(); ++i) values[i] += 0.5f;
+  }
+
+  std::vector<float> rows;
+  std::int64_t width = 0;
+
+ private:
+  OpSite site_;
+  Access access_;
+};
+
+OpSite middle_stream(const LoopKit& kit) {
+  return {Probe::mlp_residual, static_cast<int>(kit.engine().config().num_hidden_layers / 2)};
+}
+
+bool shows_f32_on_host(const LoopKit& kit) {
+  const EngineInfo& info = kit.engine().info();
+  return info.device.kind == DeviceKind::cpu && info.storage == DType::f32;
+}
+
+}  // namespace
+
+std::vector<Check> check_capture(const LoopKit& kit, const LoopPrompts& prompts) {
+  const std::string what = "captured rows are those of the whole text";
+  if (!shows_f32_on_host(kit))
+    return {check_skipped(what, "the engine's activations are not f32 on the host")};
+  const OpSite site = middle_stream(kit);
+  SeenTokens with, without;
+  native::GenerationRequest request = greedy_request(prompts.line, prompts.tokens);
+  request.hooks = watch(without);
+  const auto generator = kit.generator(few_sequences(kit.engine()));
+  generator->generate(request, nullptr);
+  request.hooks = watch(with);
+  const CapturedRun run = kit.capture(request, site);
+  const Tokens text = generator->tokens();
+  std::vector<Check> checks;
+  const auto vocab = kit.engine().config().vocab_size;
+  const auto logits_of = [&](const SeenTokens& seen) {
+    return Tensor::from<float>(DType::f32, {static_cast<std::int64_t>(seen.tokens.size()), vocab},
+                               seen.logits);
+  };
+  checks.push_back(
+      check_bits("capturing changes nothing", site_name(site), logits_of(with), logits_of(without)));
+  RowsSink rows(site, ProbeSink::Access::read);
+  whole_text_logits(kit.engine(), text, static_cast<std::int64_t>(prompts.line.size()) - 1, &rows);
+  const Tensor expected =
+      Tensor::from<float>(DType::f32, {static_cast<std::int64_t>(text.size()) - 1, rows.width}, rows.rows);
+  checks.push_back(check_bits(what, site_name(site), run.rows, expected));
+  std::vector<std::int64_t> positions;
+  for (std::int64_t i = 0; i + 1 < static_cast<std::int64_t>(text.size()); ++i) positions.push_back(i);
+  checks.push_back(check_equal("captured rows say whose they are", site_name(site),
+                               fmt::format("{}", fmt::join(positions, " ")),
+                               fmt::format("{}", fmt::join(run.positions, " "))));
+  return checks;
+}
+
+std::vector<Check> check_intervention(const LoopKit& kit, const LoopPrompts& prompts) {
+  const std::string what = "an intervention acts in prefill and at every later token";
+  if (!shows_f32_on_host(kit))
+    return {check_skipped(what, "the engine lets only f32 on the host be changed")};
+  const OpSite site = middle_stream(kit);
+  SeenTokens seen;
+  native::GenerationRequest request = greedy_request(prompts.line, prompts.tokens);
+  request.hooks = watch(seen);
+  native::Intervention change;
+  change.site = site;
+  change.values = {0.5f};
+  Tokens text = prompts.line;
+  const Tokens made = kit.intervene(request, change).tokens;
+  text.insert(text.end(), made.begin(), made.end());
+  RowsSink add(site, ProbeSink::Access::write);
+  const auto first = static_cast<std::int64_t>(prompts.line.size()) - 1;
+  const Tensor expected = whole_text_logits(kit.engine(), text, first, &add);
+  const Tensor shown = Tensor::from<float>(
+      DType::f32, {static_cast<std::int64_t>(seen.tokens.size()), kit.engine().config().vocab_size},
+      seen.logits);
+  const Tensor plain = whole_text_logits(kit.engine(), text, first);
+  const bool changed = !std::ranges::equal(plain.bytes(), expected.bytes());
+  return {check_bits(what, site_name(site), shown, expected),
+          check_equal("the change can be seen", site_name(site), "other logits",
+                      changed ? "other logits" : "the same logits")};
+}
+
+}  // namespace plumbline::phases
