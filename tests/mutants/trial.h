@@ -10,6 +10,7 @@
 #include "harness/judge.h"
 #include "tests/mutants/cases.h"
 #include "tests/mutants/mutations.h"
+#include "tests/mutants/trial_loop.h"
 #include "tests/mutants/trial_sampling.h"
 #include "tests/support/temporary_directory.h"
 
@@ -106,6 +107,7 @@ struct TrialReport {
   std::vector<Floor> floors;
   std::vector<ProbeResult> probes;
   std::vector<SamplingResult> sampling;
+  std::vector<LoopResult> loop;
   double seconds = 0;
 };
 // What is not as it must be; empty where the trial is passed.

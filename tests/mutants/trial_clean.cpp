@@ -113,9 +113,58 @@ Action as_batch(const Setting& setting) {
   return action;
 }
 
-Trace third(const Setting& setting, const std::vector<Action>& actions, int slots) {
+Trace third(const Setting& setting, const std::vector<Action>& actions, int slots,
+            const CacheForm& form = {}) {
   constexpr SumOrder kOrders[] = {SumOrder::sequential, SumOrder::backwards, SumOrder::four_lanes};
-  return Forward(setting.checkpoint, slots, 16, Mistake::none, kOrders[setting.seed / 3 % 3]).run(actions);
+  return Forward(setting.checkpoint, slots, 16, Mistake::none, kOrders[setting.seed / 3 % 3], form)
+      .run(actions);
+}
+
+constexpr DType kCacheDtypes[] = {DType::f32, DType::bf16, DType::f16};
+
+// Room for the longest step, and less than for all: a ring, but for models with windows, which have none.
+struct Room {
+  int longest = 0;
+  bool ring = false;
+};
+
+Room room_of(const Setting& setting) {
+  const auto longest = static_cast<int>(*std::max_element(setting.split.begin(), setting.split.end()));
+  return {longest, setting.checkpoint.architecture.window == 0};
+}
+
+CacheForm some_form(const Setting& setting) {
+  const Room room = room_of(setting);
+  CacheForm form;
+  form.plain = false;
+  form.dtype = kCacheDtypes[setting.seed % 3];
+  form.by_head = setting.seed / 3 % 2 == 1;
+  form.packed = !form.by_head && setting.seed / 6 % 2 == 1;
+  form.ring = room.ring;
+  form.slots = room.ring ? room.longest : static_cast<int>(setting.tokens.size());
+  if (setting.seed / 2 % 2 == 1) form.prefill = static_cast<int>(setting.split[0]);
+  return form;
+}
+
+enum class Kind { concat, fixed, ring };
+
+std::string kind_name(Kind kind) {
+  constexpr const char* kNames[] = {"concat", "fixed", "ring"};
+  return kNames[static_cast<int>(kind)];
+}
+
+CacheSpec some_spec(const Setting& setting, Kind kind, std::int64_t sequences, std::int64_t longest) {
+  CacheSpec spec;
+  spec.kind = kind == Kind::concat ? CacheKind::concat : CacheKind::fixed;
+  spec.max_sequences = sequences;
+  spec.dtype = kCacheDtypes[setting.seed / 2 % 3];
+  spec.layout = static_cast<CacheLayout>(setting.seed / 3 % 3);
+  spec.packing = static_cast<CachePacking>(setting.seed / 5 % 3);
+  if (kind == Kind::concat) return spec;
+  if (setting.seed / 2 % 2 == 1) spec.prefill_capacity = setting.split[0];
+  spec.capacity = spec.prefill_capacity + longest;
+  if (kind == Kind::ring) spec.when_full = WhenFull::ring;
+  return spec;
 }
 
 std::vector<std::int64_t> counted(std::int64_t first, std::size_t count) {
@@ -125,9 +174,10 @@ std::vector<std::int64_t> counted(std::int64_t first, std::size_t count) {
 }
 
 // All sequences in one forward call, then one more token for each.
-Trace native_batch(Engine& engine, const Setting& setting, CacheKind kind) {
+Trace native_batch(Engine& engine, const Setting& setting, Kind kind) {
   const std::size_t count = setting.sequences.size();
-  const auto cache = engine.make_cache({kind, static_cast<std::int64_t>(count), 32, DType::f32});
+  const auto cache = engine.make_cache(
+      some_spec(setting, kind, static_cast<std::int64_t>(count), kind == Kind::ring ? 12 : 32));
   TraceRecorder recorder(engine);
   for (int call = 0; call < 2; ++call) {
     std::vector<std::vector<std::int64_t>> positions;
@@ -141,15 +191,16 @@ Trace native_batch(Engine& engine, const Setting& setting, CacheKind kind) {
       steps.push_back(
           {static_cast<SequenceId>(i), call == 0 ? all : all.first(1), positions[i], LogitsWanted::all});
     }
-    recorder.begin(steps);
+    recorder.begin(steps, cache.get());
     engine.forward(steps, *cache, recorder);
   }
   return recorder.take();
 }
 
-Trace native_chunks(Engine& engine, const Setting& setting, CacheKind kind) {
+Trace native_chunks(Engine& engine, const Setting& setting, Kind kind) {
   const auto length = static_cast<std::int64_t>(setting.tokens.size());
-  const auto cache = engine.make_cache({kind, 1, length + 3, DType::f32});
+  const std::int64_t room = kind == Kind::ring ? room_of(setting).longest : length + 3;
+  const auto cache = engine.make_cache(some_spec(setting, kind, 1, room));
   return record_steps(engine, *cache, setting.tokens, setting.split);
 }
 
@@ -179,19 +230,22 @@ class CleanTrial {
     for (unsigned i = 0; i < 2; ++i) decode.push_back(prompt(some_tokens(1, 60, setting.seed + i)));
     count("third forward: whole prompt, then decoded", setting, stage, third(setting, decode, 1));
     count("third forward: in chunks", setting, stage, third(setting, in_chunks(setting), 1));
+    const CacheForm form = some_form(setting);
+    count(fmt::format("third forward: {} cache in other forms, in chunks", form.ring ? "ring" : "fixed"),
+          setting, stage, third(setting, in_chunks(setting), 1, form));
     count("third forward: padded batch", setting, stage, third(setting, {as_batch(setting)}, 3));
   }
 
   void run_native(const Setting& setting, const Stage& stage, const std::string& isa, int threads) {
     const auto engine = native::make_cpu_engine(stage.directory(), {threads, isa, DType::f32});
     const unsigned turn = setting.seed + static_cast<unsigned>(threads);
-    const CacheKind kind = turn % 2 == 0 ? CacheKind::fixed : CacheKind::concat;
-    const std::string cache = kind == CacheKind::fixed ? "fixed" : "concat";
+    const bool forgets = room_of(setting).ring && turn / 4 % 2 == 0;
+    const Kind kind = turn % 2 != 0 ? Kind::concat : forgets ? Kind::ring : Kind::fixed;
     const std::string name = fmt::format("native {}, {} thread{}", isa, threads, threads == 1 ? "" : "s");
     const bool batch = turn / 2 % 3 == 0;
     const Trace trace = batch ? native_batch(*engine, setting, kind) : native_chunks(*engine, setting, kind);
-    count(fmt::format("{}: {} cache, {}", name, cache, batch ? "ragged batch" : "in chunks"), setting, stage,
-          trace);
+    count(fmt::format("{}: {} cache, {}", name, kind_name(kind), batch ? "ragged batch" : "in chunks"),
+          setting, stage, trace);
   }
 
   void count(const std::string& subject, const Setting& setting, const Stage& stage, const Trace& trace) {

@@ -117,6 +117,8 @@ TrialReport hold(const Options& options, const Tolerances& tolerances) {
   report.probes = try_probes(tolerances, options.seeds, !options.part);
   progress("sampling mutants");
   report.sampling = try_sampling(tolerances);
+  progress("loop mutants");
+  report.loop = try_loop(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures");
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

@@ -16,7 +16,8 @@ namespace {
 constexpr unsigned kFirstSeed = 20;  // of the cases' weights
 
 Trace run(const Case& one, const Checkpoint& checkpoint, Mistake planted) {
-  return Forward(checkpoint, one.slots, one.capacity, planted).run(one.actions);
+  return Forward(checkpoint, one.slots, one.capacity, planted, SumOrder::sequential, one.form)
+      .run(one.actions);
 }
 
 bool same(const Tensor& a, const Tensor& b) {

@@ -86,6 +86,11 @@ std::string summary(const TrialReport& report) {
       std::ranges::count_if(report.sampling, &SamplingResult::killed),
       std::ranges::count_if(report.sampling, &SamplingResult::planted),
       std::ranges::count_if(report.sampling, &SamplingResult::blamed_right));
+  text +=
+      fmt::format("| loop mutants killed | {} of {} | 100 % |\n| blamed on the right check | {} | 100 % |\n",
+                  std::ranges::count_if(report.loop, &LoopResult::killed),
+                  std::ranges::count_if(report.loop, &LoopResult::planted),
+                  std::ranges::count_if(report.loop, &LoopResult::blamed_right));
   return text;
 }
 
@@ -192,6 +197,8 @@ Complaints complaints_of(const TrialReport& report) {
   }
   const Complaints sampling = complaints_of(report.sampling);
   list.insert(list.end(), sampling.begin(), sampling.end());
+  const Complaints loop = complaints_of(report.loop);
+  list.insert(list.end(), loop.begin(), loop.end());
   return list;
 }
 
@@ -200,11 +207,13 @@ std::string trial_line(const TrialReport& report) {
   return fmt::format(
       "{} of {} mutants killed, {} blamed on the right op, {} with the right suspect first; {} of {} "
       "sampling "
-      "mutants killed; {} false alarms in {} clean runs",
+      "mutants killed; {} of {} loop mutants killed; {} false alarms in {} clean runs",
       count(report.mutants, &MutantResult::killed), report.mutants.size(),
       count(report.mutants, &MutantResult::blamed_right), count(report.mutants, &MutantResult::suspect_first),
       std::ranges::count_if(report.sampling, &SamplingResult::killed),
-      std::ranges::count_if(report.sampling, &SamplingResult::planted), clean.alarms, clean.runs);
+      std::ranges::count_if(report.sampling, &SamplingResult::planted),
+      std::ranges::count_if(report.loop, &LoopResult::killed),
+      std::ranges::count_if(report.loop, &LoopResult::planted), clean.alarms, clean.runs);
 }
 
 std::string trial_page(const TrialReport& report, const std::string& command) {
@@ -229,7 +238,7 @@ std::string trial_page(const TrialReport& report, const std::string& command) {
   page +=
       "\nNot counted, since no right engine could tell; planted all the same, and no bit may change:\n\n" +
       equivalents();
-  page += "\n" + sampling_section(report.sampling);
+  page += fmt::format("\n{}{}", sampling_section(report.sampling), loop_section(report.loop));
   page +=
       "## Clean runs\n\nRandom checkpoints of ten small shapes and one in the widths of Qwen2-0.5B, "
       "ordinary and with "
