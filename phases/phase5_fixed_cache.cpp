@@ -43,7 +43,9 @@ void measure_fast(Invariances& into, const std::filesystem::path& model, const M
 }  // namespace
 
 TEST_CASE("5C.3 fixed cache: what must not change a bit of the logits, over random models", "[5C.3]") {
-  const unsigned models = options().quick ? 3 : 48;
+  // They are the same for every checkpoint: beside a large one, to be quick, one.
+  const bool large = subject().config().vocab_size > 20'000;
+  const unsigned models = !options().quick ? 48 : large ? 1 : 3;
   Invariances native, reference, fast;
   for (unsigned seed = 1; seed <= models; ++seed) {
     const RandomModel model(seed);
@@ -79,7 +81,7 @@ namespace {
 LoopInput loop_input(const Prompt& prompt, double temperature) {
   LoopInput input;
   input.prompt = prompt.ids;
-  input.steps = options().quick ? 4 : 12;
+  input.steps = options().quick ? 3 : 12;
   input.sampling.temperature = temperature;
   for (std::int64_t i = 0; i < input.steps; ++i)
     input.uniforms.push_back((static_cast<double>(i * 37 % 100) + 0.5) / 100);
