@@ -113,20 +113,31 @@ void Conversation::make_room(const ChatMessage& message, std::int64_t tokens, Co
   output.evicted_tokens = held - context().length();
 }
 
+// No further than the limit, which may be nearer than the context's. Returns the reason that will then be
+// given for it.
+StopReason Conversation::stop_at_limit(GenerationOptions& options, std::int64_t added) const {
+  if (!options.max_new_tokens) {
+    const bool nearer = options.max_length.value_or(limit()) >= limit();
+    if (nearer) options.max_length = limit();
+    return nearer ? StopReason::max_length : StopReason::context_full;
+  }
+  const std::int64_t left = std::max<std::int64_t>(limit() - context().length() - added, 0);
+  if (left > *options.max_new_tokens) return StopReason::context_full;
+  options.max_new_tokens = left;
+  return StopReason::max_new_tokens;
+}
+
 GenerationOutput Conversation::answer(std::vector<TokenId> tokens, GenerationHooks hooks, StepSink* sink) {
   GenerationRequest request;
   const auto added = static_cast<std::int64_t>(tokens.size());
   if (added > 0) request.prompt = Prompt::more(std::move(tokens));
   request.options = settings_.options;
-  // No further than the limit, which may be nearer than the context's.
-  const std::int64_t left = limit() - context().length() - added;
-  const bool is_limit = left <= request.options.max_new_tokens.value_or(left);
-  if (is_limit) request.options.max_new_tokens = std::max<std::int64_t>(left, 0);
+  const StopReason at_limit = stop_at_limit(request.options, added);
   request.stop_strings = settings_.stop_strings;
   request.stream = settings_.stream;
   request.hooks = std::move(hooks);
   GenerationOutput output = generator_.generate(std::move(request), sink);
-  if (is_limit && output.stop == StopReason::max_new_tokens) output.stop = StopReason::context_full;
+  if (output.stop == at_limit) output.stop = StopReason::context_full;
   return output;
 }
 
@@ -154,6 +165,10 @@ ConversationOutput Conversation::say(const ChatMessage& message, GenerationHooks
     std::vector<TokenId> tokens = said;
     append(tokens, begin);
     static_cast<GenerationOutput&>(output) = answer(std::move(tokens), std::move(hooks), sink);
+    if (output.stop == StopReason::interrupted && output.tokens.empty()) {  // it was not read to its end
+      context.assign(before);
+      return output;
+    }
     turns_.push_back({message, from});
     turns_.push_back({{"assistant", output.text}, from + said_size});
   } catch (...) {

@@ -54,8 +54,8 @@ class Conversation {
   // throws.
   void read_ahead(StepSink* sink = nullptr) { generator_.extend({}, sink); }
   // The user's turn, and the answer. Where this throws, the conversation is as it was before, but for turns
-  // that were evicted to make room. Throws Error for a text without room even so, and as Generator::generate
-  // does.
+  // that were evicted to make room; and so it is after an interrupt before the first token. Throws Error for
+  // a text without room even so, and as Generator::generate does.
   ConversationOutput say(std::string_view text, GenerationHooks hooks = {}, StepSink* sink = nullptr);
   // The same with another role: a tool's result.
   ConversationOutput say(const ChatMessage& message, GenerationHooks hooks = {}, StepSink* sink = nullptr);
@@ -91,6 +91,7 @@ class Conversation {
   // How many of the oldest turns, but `most`, have to go for so many more tokens: whole exchanges.
   std::size_t turns_too_many(std::int64_t tokens, std::size_t most) const;
   void forget_oldest(std::size_t turns, std::int64_t wanted);
+  StopReason stop_at_limit(GenerationOptions& options, std::int64_t added) const;
   GenerationOutput answer(std::vector<TokenId> tokens, GenerationHooks hooks, StepSink* sink);
   std::vector<TokenId> encode(std::string_view text) const { return generator_.tokenizer()->encode(text); }
 

@@ -1,5 +1,6 @@
 #include "impl/generation/conversation.h"
 
+#include <atomic>
 #include <stdexcept>
 
 #include <catch2/catch.hpp>
@@ -248,6 +249,50 @@ TEST_CASE("conversation: a turn that fails leaves it as it was") {
   CHECK_THAT(error_of([&] { talk.say("\xFF"); }), Catch::Contains("UTF-8"));
   CHECK(talk.say("5 6 7").tokens == twin.say("5 6 7").tokens);
   CHECK(held(talk) == held(twin));
+}
+
+TEST_CASE("conversation: ends at the nearest of its limits, and says which it was") {
+  const Generator base = generator();
+  const auto stop_of = [&](std::optional<std::int64_t> new_tokens, std::optional<std::int64_t> length,
+                           std::int64_t limit) {
+    ConversationSettings bounded = settings(6, limit);
+    bounded.options.eos_token_ids = {};
+    bounded.options.max_new_tokens = new_tokens;
+    bounded.options.max_length = length;
+    Conversation talk(base, bounded);
+    const ConversationOutput output = talk.say("1 2 3");
+    CHECK((limit == 0 || talk.context().length() <= limit));
+    return std::pair(output.stop, talk.context().length());
+  };
+  CHECK(stop_of(6, {}, 0).first == StopReason::max_new_tokens);
+  CHECK(stop_of(6, 20, 200).first == StopReason::max_new_tokens);
+  CHECK(stop_of(500, {}, 60) == std::pair(StopReason::context_full, std::int64_t{60}));
+  CHECK(stop_of({}, {}, 60) == std::pair(StopReason::context_full, std::int64_t{60}));
+  CHECK(stop_of({}, 50, 60) == std::pair(StopReason::max_length, std::int64_t{50}));
+  CHECK(stop_of({}, 70, 60) == std::pair(StopReason::context_full, std::int64_t{60}));
+}
+
+TEST_CASE("conversation: a turn interrupted before its answer began was not said") {
+  const Generator base = generator({.prefill_chunk = 4});
+  Conversation talk(base, settings());
+  talk.say("1 2 3");
+  const Tokens before = held(talk);
+  std::atomic<bool> interrupt = false;
+  GenerationHooks hooks;
+  hooks.interrupt = &interrupt;
+  struct Interrupter final : StepSink {
+    explicit Interrupter(std::atomic<bool>& flag) : flag_(flag) {}
+    void begin(std::span<const SequenceStep>) override { flag_ = true; }
+    Access access(const ProbeId&) const override { return Access::none; }
+    void receive(const ProbeId&, const TensorView&) override {}
+    std::atomic<bool>& flag_;
+  } interrupter(interrupt);
+  const ConversationOutput output = talk.say("the quick brown fox jumps", hooks, &interrupter);
+  CHECK(output.stop == StopReason::interrupted);
+  CHECK(output.processed_tokens == 4);
+  CHECK(output.tokens.empty());
+  CHECK(held(talk) == before);
+  CHECK(talk.turns().size() == 2);
 }
 
 TEST_CASE("conversation: an answer that ended otherwise is closed as the format does") {
