@@ -50,13 +50,6 @@ inline Lanes larger(const Lanes& a, const Lanes& b) {
   return a > b ? a : b;  // b where one is NaN
 }
 
-// The largest of at least one; where one is NaN, any of them.
-inline float largest_of(std::span<const float> values) {
-  Lanes largest = values[0] - Lanes{};
-  for_lanes(values, values[0], [&](const Lanes& each, std::size_t) { largest = larger(each, largest); });
-  return std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3]));
-}
-
 // In f64, as four interleaved sums, added in order.
 inline double sum_of(std::span<const float> values) {
   WideLanes sums{};

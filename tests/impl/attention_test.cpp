@@ -241,7 +241,7 @@ TEST_CASE("attention: the softmax has the bits of four lanes at a time, on every
     const float scale = 0.125f;
     std::vector<float> expected(scores);
     for (float& each : expected) each *= scale;
-    const float largest = largest_of(expected);
+    const float largest = *std::max_element(expected.begin(), expected.end());
     map_lanes(expected, expected, largest,
               [&](const Lanes& each) { return exp_not_positive(each - largest); });
     const auto divisor = static_cast<float>(sum_of(expected));
