@@ -2,7 +2,6 @@
 // [tokens, kv_heads, head_dim] as the cache keeps them; in the metadata "state", JSON with turns and
 // settings, what model it is of, and a checksum over all of it.
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,6 +12,7 @@
 #include "harness/weight_hash.h"
 #include "impl/cache.h"
 #include "impl/generation/conversation.h"
+#include "impl/generation/conversation_json.h"
 #include "impl/json.h"
 
 namespace plumbline::native {
@@ -48,80 +48,6 @@ std::string checksum_of(const std::string& state, const std::string& model,
     stored.push_back({name, view.dtype, view.shape, [data](const TakeBytes& take) { take(data); }});
   }
   return sha256_of(fmt::format("{}\n{}\n{}\n{}", kVersion, model, weight_hash(std::move(stored)), state));
-}
-
-// Numbers that JSON has no way to write.
-Json number(double value) {
-  return value == -std::numeric_limits<double>::infinity() ? Json("-inf") : Json(value);
-}
-
-double number(const Json& value) {
-  return value == "-inf" ? -std::numeric_limits<double>::infinity() : value.get<double>();
-}
-
-template <typename T>
-Json optional(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
-template <typename T>
-std::optional<T> optional(const Json& value) {
-  return value.is_null() ? std::nullopt : std::optional<T>(value.get<T>());
-}
-
-Json json_of(const SamplingParams& s) {
-  Json biases = Json::array();
-  for (const LogitBias& each : s.logit_bias) biases.push_back({each.token, number(each.bias)});
-  return {{"temperature", s.temperature},
-          {"top_k", s.top_k},
-          {"top_p", s.top_p},
-          {"min_p", s.min_p},
-          {"repetition_penalty", s.repetition_penalty},
-          {"presence_penalty", s.presence_penalty},
-          {"frequency_penalty", s.frequency_penalty},
-          {"logit_bias", biases}};
-}
-
-SamplingParams sampling_from(const Json& json) {
-  SamplingParams s;
-  s.temperature = json.at("temperature");
-  s.top_k = json.at("top_k");
-  s.top_p = json.at("top_p");
-  s.min_p = json.at("min_p");
-  s.repetition_penalty = json.at("repetition_penalty");
-  s.presence_penalty = json.at("presence_penalty");
-  s.frequency_penalty = json.at("frequency_penalty");
-  for (const Json& each : json.at("logit_bias")) s.logit_bias.push_back({each.at(0), number(each.at(1))});
-  return s;
-}
-
-Json json_of(const ConversationSettings& s) {
-  return {{"sampling", json_of(s.options.sampling)},
-          {"max_new_tokens", optional(s.options.max_new_tokens)},
-          {"max_length", optional(s.options.max_length)},
-          {"eos_token_ids", s.options.eos_token_ids},
-          {"stop_strings", s.stop_strings},
-          {"stream", s.stream},
-          {"when_long", static_cast<int>(s.when_long)},
-          {"limit", s.limit},
-          {"system", optional(s.system)}};
-}
-
-ConversationSettings settings_from(const Json& json) {
-  ConversationSettings s;
-  s.options.sampling = sampling_from(json.at("sampling"));
-  s.options.max_new_tokens = optional<std::int64_t>(json.at("max_new_tokens"));
-  s.options.max_length = optional<std::int64_t>(json.at("max_length"));
-  s.options.eos_token_ids = json.at("eos_token_ids").get<std::vector<std::int64_t>>();
-  s.stop_strings = json.at("stop_strings").get<std::vector<std::string>>();
-  s.stream = json.at("stream");
-  const int when_long = json.at("when_long");
-  if (when_long < 0 || when_long > static_cast<int>(WhenLong::refuse))
-    throw Error("has no such when_long", "state");
-  s.when_long = static_cast<WhenLong>(when_long);
-  s.limit = json.at("limit");
-  s.system = optional<std::string>(json.at("system"));
-  return s;
 }
 
 // A saved file whose format and checksum are right.
@@ -232,7 +158,7 @@ Conversation Conversation::load(const std::filesystem::path& path, const Generat
   const auto positions = saved.values<std::int64_t>("positions", DType::i64);
   try {
     const Json state = parse_json_object(saved.metadata("state"), path.string());
-    Conversation conversation(base, settings_from(state.at("settings")));
+    Conversation conversation(base, conversation_settings_from(state.at("settings")));
     conversation.generator_.reseed(state.at("seed"));
     Context& context = conversation.generator_.context();
     if (static_cast<std::int64_t>(tokens.size()) > context.limit())
