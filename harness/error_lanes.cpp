@@ -54,7 +54,7 @@ template <Fused fused>
   const Lanes error = (Lanes)((Flags)(x - y) & kMagnitude);
   const Flags exponent = (Flags)y & kExponent;
   const Flags kept = exponent > spacing.least ? exponent : Flags{} + spacing.least;
-  const Lanes in_ulp = error * (Lanes)(spacing.reciprocal - kept);
+  const Lanes in_ulp = error * (Lanes)(spacing.reciprocal - (Bits)kept);
   sums.largest = error > sums.largest ? error : sums.largest;
   sums.ulp = in_ulp > sums.ulp ? in_ulp : sums.ulp;
 }

@@ -13,6 +13,7 @@ namespace plumbline::lanes {
 inline constexpr int kLanes = 4;
 using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
 using Flags = std::int64_t __attribute__((vector_size(kLanes * sizeof(double))));
+using Bits = std::uint64_t __attribute__((vector_size(kLanes * sizeof(double))));
 using Narrow = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Singles = float __attribute__((vector_size(2 * kLanes * sizeof(float))));
 using SingleFlags = std::int32_t __attribute__((vector_size(2 * kLanes * sizeof(float))));
@@ -23,9 +24,10 @@ struct Spacing {
   explicit Spacing(DType dtype) {
     const double at_one = 2 * half_spacing(1.0, dtype);
     least = std::bit_cast<std::int64_t>(2 * half_spacing(0, dtype) / at_one);
-    reciprocal = std::bit_cast<std::int64_t>(1.0) + std::bit_cast<std::int64_t>(1 / at_one);
+    reciprocal = std::bit_cast<std::uint64_t>(1.0) + std::bit_cast<std::uint64_t>(1 / at_one);
   }
-  std::int64_t least, reciprocal;
+  std::int64_t least;
+  std::uint64_t reciprocal;  // reaches into the sign, from where the exponent of y takes it back
 };
 
 // What is added up over elements that are finite on both sides.

@@ -24,6 +24,7 @@ struct Extent {
 
 // The longest pieces that are contiguous on both sides.
 void copy_rows(const Rows& to, const Rows& from, const Extent& extent) {
+  if (extent.tokens == 0) return;  // then there may be no memory either
   const std::size_t head = extent.head_bytes;
   const std::size_t row = extent.heads * head;
   const bool heads_touch = to.head_stride == head && from.head_stride == head;

@@ -111,6 +111,7 @@ std::vector<float> run(Engine& engine, Cache& cache, std::span<const TokenId> to
 }
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {
+  if (a.empty() || b.empty()) return a.empty() && b.empty();
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
