@@ -114,6 +114,7 @@ std::string PhaseReport::opening_sentence() const {
 std::string PhaseReport::repeat_case_command() const {
   const VerdictCounts total = counts();
   if (!is_wrong(total)) return {};
+  if (phase == 0) return repeat_command;  // of a judgement: it has no cases to choose from
   for (const CaseReport& entry : judged_cases()) {
     if (entry.counts().overall() == total.overall()) return repeat_command + " --case " + entry.id;
   }

@@ -59,14 +59,15 @@ struct Environment {
 };
 
 struct PhaseReport {
-  int phase = 0;
+  int phase = 0;      // 0: a judgement, which is no phase
   std::string name;   // "config", "tokenization", "forward", "sampling", "generation"
   std::string title;  // "Phase 3: forward pass"
   std::string model;  // as given on the command line
   // Where its page lies beneath the reports, of a run over several models: a plain name, empty for the first.
   std::string folder;
   std::string engine;
-  std::string repeat_command;  // "./run_phases.sh --phase 3 --model … ", to which " --case 3.2" is added
+  std::string
+      repeat_command;  // "./run_phases.sh --phase 3 --model … ", to which a phase's " --case 3.2" is added
   // The sentence an engineer needs on a failure: "first wrong op: …"; empty when nothing failed.
   std::string headline;
   std::vector<std::string> assumptions;

@@ -119,6 +119,10 @@ TEST_CASE("report: a part without its end blames the case that was running") {
   CHECK(merged.opening_sentence() ==
         "3.2 several tokens: the suite ended in this case: killed by signal 11 (SIGSEGV)");
   CHECK(merged.repeat_case_command() == "./run_phases.sh --phase 3 --case 3.2");
+  PhaseReport judgement = merged;
+  judgement.phase = 0;
+  judgement.repeat_command = "plumbline judge trace";
+  CHECK(judgement.repeat_case_command() == "plumbline judge trace");
 }
 
 TEST_CASE("report: a part that is missing or broken is an error, not an absence") {
