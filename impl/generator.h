@@ -22,9 +22,10 @@
 namespace plumbline::native {
 
 struct GeneratorSettings {
-  // `max_sequences`: how many sequences there can be at once: one for each generator that was forked, and for
-  // each row of a batch beyond. A `fixed` cache without a capacity gets the model's context.
-  CacheSpec cache{.max_sequences = 16};
+  // `max_sequences`: how many sequences there can be at once: one for each generator or conversation that was
+  // forked, and for each row of a batch beyond. A growing cache pays for those in use; a `fixed` one has the
+  // memory of all from the start, and without a capacity gets the model's context for each.
+  CacheSpec cache{.max_sequences = 64};
   std::uint64_t seed = 0;            // of the sampler
   std::int64_t prefill_chunk = 512;  // tokens of a sequence in one forward call; changes no bit
 };

@@ -245,6 +245,7 @@ TEST_CASE("cache: keeps tokens; clears, crops, forks", "[reference][engine]") {
   CHECK_THROWS_AS(cache->crop(0, 5), Error);
   CHECK_THROWS_AS(cache->crop(0, -1), Error);
   CHECK_THROWS_AS(cache->fork(0, 2), Error);
+  CHECK_THROWS_AS(cache->evict(0, 0, 1), Error);  // it recomputes: nothing would be left of what went
   // From the cropped history on, the last two tokens give what the whole gave.
   const SequenceStep rest{0, std::span(tokens).subspan(4), std::span(positions).subspan(4)};
   const Tensor again = engine->to_host(engine->forward(std::span(&rest, 1), *cache, sink).steps[0]);
