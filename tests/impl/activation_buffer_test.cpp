@@ -4,7 +4,7 @@
 
 #include "harness/trace.h"
 #include "impl/cpu/engine.h"
-#include "tests/impl/listening_support.h"
+#include "tests/impl/generation/listening_support.h"
 
 using namespace plumbline;
 using namespace plumbline::native;

@@ -1,4 +1,4 @@
-#include "tests/impl/listening_support.h"
+#include "tests/impl/generation/listening_support.h"
 
 #include <cstring>
 #include <deque>

@@ -23,7 +23,7 @@ GenerationResult go(Engine& engine, std::span<const TokenId> prompt, const Gener
 
 }  // namespace
 
-TEST_CASE("generator: greedy continuations over both caches are those of transformers") {
+TEST_CASE("one prompt: greedy continuations over both caches are those of transformers") {
   const auto engine = make_cpu_engine(tiny_model(), {});
   const auto defaults = load_generation_config(tiny_model(), engine->config());
   const nlohmann::json golden = read_json(source_path("fixtures/goldens/tiny/prompts.json"));
@@ -44,7 +44,7 @@ TEST_CASE("generator: greedy continuations over both caches are those of transfo
   }
 }
 
-TEST_CASE("generator: draws follow the seed, or the uniforms it is given") {
+TEST_CASE("one prompt: draws follow the seed, or the uniforms it is given") {
   const auto engine = make_cpu_engine(tiny_model(), {});
   const auto prompt = some_tokens(5, 900, 1);
   GenerationOptions options;
@@ -62,7 +62,7 @@ TEST_CASE("generator: draws follow the seed, or the uniforms it is given") {
   CHECK_THAT(error_of([&] { go(*engine, prompt, options); }), Catch::Contains("5 uniforms"));
 }
 
-TEST_CASE("generator: going on with a longer prompt draws what one run would have drawn") {
+TEST_CASE("one prompt: going on with a longer prompt draws what one run would have drawn") {
   const auto engine = make_cpu_engine(tiny_model(), {});
   auto prompt = some_tokens(5, 900, 1);
   GenerationOptions options;
@@ -75,7 +75,7 @@ TEST_CASE("generator: going on with a longer prompt draws what one run would hav
   CHECK(rest == std::vector<TokenId>(whole.begin() + 5, whole.end()));
 }
 
-TEST_CASE("generator: frequency and presence penalties spare the prompt, and fall on what was generated") {
+TEST_CASE("one prompt: frequency and presence penalties spare the prompt, and fall on what was generated") {
   const auto engine = make_cpu_engine(tiny_model(), {});
   const nlohmann::json golden = read_json(source_path("fixtures/goldens/tiny/prompts.json"));
   const auto has = [](const std::vector<TokenId>& ids, TokenId id) {
@@ -103,7 +103,7 @@ TEST_CASE("generator: frequency and presence penalties spare the prompt, and fal
   CHECK(repeating > 3);
 }
 
-TEST_CASE("generator: an eos in the prompt stops nothing, one in the output is kept") {
+TEST_CASE("one prompt: an eos in the prompt stops nothing, one in the output is kept") {
   const auto engine = make_cpu_engine(tiny_model(), {});
   const std::vector<TokenId> prompt{505, 997, 505};
   GenerationOptions options;
@@ -117,7 +117,7 @@ TEST_CASE("generator: an eos in the prompt stops nothing, one in the output is k
   CHECK(stopped.tokens.back() == free.tokens[1]);
 }
 
-TEST_CASE("generator: stops where the context is full, and where the caller says so") {
+TEST_CASE("one prompt: stops where the context is full, and where the caller says so") {
   const ScratchDirectory scratch;
   write_random_model(scratch, R"({"vocab_size": 31, "hidden_size": 16, "intermediate_size": 20,
       "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
@@ -141,7 +141,7 @@ TEST_CASE("generator: stops where the context is full, and where the caller says
   }
 }
 
-TEST_CASE("generator: refuses prompts and lengths that make no sense") {
+TEST_CASE("one prompt: refuses prompts and lengths that make no sense") {
   const auto engine = make_cpu_engine(tiny_model(), {});
   GenerationOptions options;
   const std::vector<TokenId> unknown{5000}, prompt{1};

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "impl/generation/intervention.h"
-#include "tests/impl/listening_support.h"
+#include "tests/impl/generation/listening_support.h"
 
 using namespace plumbline;
 using namespace plumbline::native;

@@ -5,7 +5,7 @@
 #include "impl/generation/capture.h"
 #include "impl/generation/intervention.h"
 #include "impl/generation/layer_summary.h"
-#include "tests/impl/listening_support.h"
+#include "tests/impl/generation/listening_support.h"
 
 using namespace plumbline;
 using namespace plumbline::native;

@@ -9,7 +9,7 @@
 
 #include "impl/generation/intervention.h"
 #include "impl/tokenizer.h"
-#include "tests/impl/listening_support.h"
+#include "tests/impl/generation/listening_support.h"
 
 using namespace plumbline;
 using namespace plumbline::native;

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/impl/capture_support.h"
+#include "tests/impl/generation/capture_support.h"
 
 using namespace plumbline;
 using namespace plumbline::native;

@@ -7,7 +7,7 @@
 
 #include "harness/tensor_file.h"
 #include "impl/generation/captured_tokens.h"
-#include "tests/impl/listening_support.h"
+#include "tests/impl/generation/listening_support.h"
 
 namespace plumbline::native::testing {
 

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "impl/generation/capture.h"
-#include "tests/impl/capture_support.h"
+#include "tests/impl/generation/capture_support.h"
 
 using namespace plumbline;
 using namespace plumbline::native;

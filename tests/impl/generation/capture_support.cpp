@@ -1,4 +1,4 @@
-#include "tests/impl/capture_support.h"
+#include "tests/impl/generation/capture_support.h"
 
 #include <fstream>
 #include <iterator>
