@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/bench_main.h"
 #include "bench/cache_decode.h"
 #include "bench/cache_ratios.h"
 #include "harness/error.h"
@@ -91,16 +92,5 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", options.rounds, "Pairs per figure (15)")->check(CLI::Range(1, 1000));
   app.add_option("--threads", options.threads, "Of the engine (1)")->check(CLI::Range(1, 64));
   app.add_flag("--check", options.check, "Exit 1 when a median misses its target");
-  try {
-    app.parse(argc, argv);
-    return run(options);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::cerr << "cache_bench: " << error.what() << " (see --help)\n";
-    return 2;
-  } catch (const Error& error) {
-    std::cerr << "cache_bench: " << error.what() << '\n';
-    return 2;
-  }
+  return plumbline::bench::bench_main(app, argc, argv, [&] { return run(options); });
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/bench_main.h"
 #include "harness/error.h"
 #include "impl/cpu/engine.h"
 #include "impl/generation/attention_patterns.h"
@@ -177,16 +178,5 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", options.rounds, "Pairs per figure (15)")->check(CLI::Range(1, 1000));
   app.add_option("--threads", options.threads, "Of the engine (1)")->check(CLI::Range(1, 64));
   app.add_flag("--check", options.check, "Exit 1 when the capture's median misses its target");
-  try {
-    app.parse(argc, argv);
-    return run(options);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::cerr << "capture_ratios: " << error.what() << " (see --help)\n";
-    return 2;
-  } catch (const Error& error) {
-    std::cerr << "capture_ratios: " << error.what() << '\n';
-    return 2;
-  }
+  return plumbline::bench::bench_main(app, argc, argv, [&] { return run(options); });
 }

@@ -6,6 +6,7 @@
 //   build/plumbline-make-model --shape 0.5b --dtype bf16 -o models/half-billion
 //   build/generation_pairs --model models/half-billion --python .venv/bin/python --check
 #include "bench/generation_pairs.h"
+#include "bench/bench_main.h"
 
 #include <sys/resource.h>
 
@@ -129,17 +130,8 @@ int main(int argc, char** argv) {
   CLI::App app("What the generator gains and costs.", "generation_pairs");
   plumbline::bench::add_options(app, options, asked);
   app.add_flag("--check", check, "Exit 1 when a median misses its target, 3 when a named figure was skipped");
-  try {
-    app.parse(argc, argv);
+  return plumbline::bench::bench_main(app, argc, argv, [&] {
     const int status = plumbline::bench::run(options, asked);
     return check ? status : 0;
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::cerr << "generation_pairs: " << error.what() << " (see --help)\n";
-    return 2;
-  } catch (const plumbline::Error& error) {
-    std::cerr << "generation_pairs: " << error.what() << '\n';
-    return 2;
-  }
+  });
 }

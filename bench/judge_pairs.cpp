@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/bench_main.h"
 #include "harness/error.h"
 #include "harness/judge.h"
 #include "harness/metrics.h"
@@ -193,16 +194,5 @@ int main(int argc, char** argv) {
   app.add_option("--mebibytes", options.mebibytes, "Of each compared trace (1024)")
       ->check(CLI::Range(16, 16384));
   app.add_flag("--check", options.check, "Exit 1 when a median misses its target");
-  try {
-    app.parse(argc, argv);
-    return run(options);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::cerr << "judge_pairs: " << error.what() << " (see --help)\n";
-    return 2;
-  } catch (const Error& error) {
-    std::cerr << "judge_pairs: " << error.what() << '\n';
-    return 2;
-  }
+  return plumbline::bench::bench_main(app, argc, argv, [&] { return run(options); });
 }
