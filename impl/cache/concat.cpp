@@ -1,11 +1,11 @@
 #include "impl/cache/concat.h"
 
 #include <algorithm>
-#include <new>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
+#include "impl/memory.h"
 
 namespace plumbline::native {
 namespace {
@@ -20,13 +20,9 @@ ConcatCache::ConcatCache(const CacheSpec& spec, const CacheShape& shape, std::ui
 CacheBlocks ConcatCache::block(std::int64_t tokens) const {
   std::int64_t slots = tokens + std::max(tokens / 8, kFewestSpare);
   if (spec().capacity > 0) slots = std::min(slots, spec().capacity);
-  try {
-    return {spec(), shape(), 1, slots};
-  } catch (const std::bad_alloc&) {
-    throw Error(fmt::format("there is no memory for {} tokens of a layer: {} bytes", slots,
-                            2 * slots * shape().row() * static_cast<std::int64_t>(dtype_size(spec().dtype))),
-                "native cache");
-  }
+  const std::int64_t bytes = 2 * slots * shape().row() * static_cast<std::int64_t>(dtype_size(spec().dtype));
+  return with_memory(fmt::format("{} tokens of a layer", slots), bytes, "native cache", "",
+                     [&] { return CacheBlocks(spec(), shape(), 1, slots); });
 }
 
 std::int64_t ConcatCache::forgotten(SequenceId sequence, std::int64_t tokens) const {
