@@ -197,4 +197,22 @@ GrowthCost measure_growth(const CacheShape& shape, std::int64_t tokens, std::int
   return {ratio(fixed_spec(longer + longer / 4)), ratio(CacheSpec{})};
 }
 
+double copies_at_twice_the_length(const CacheShape& shape, std::int64_t tokens) {
+  const std::vector<float> one = numbers(shape.layers * shape.row());
+  const std::unique_ptr<NativeCache> cache = make(shape, CacheSpec{});
+  const auto copied_until = [&](std::int64_t length) {
+    std::int64_t copied = 0;
+    while (cache->length(0) < length) {
+      const std::int64_t held = cache->length(0);
+      const float* before = held == 0 ? nullptr : cache->view(0, 0).runs.begin()->keys;
+      cache->update(0, one, one);
+      if (held > 0 && cache->view(0, 0).runs.begin()->keys != before) copied += held;
+    }
+    return static_cast<double>(copied);
+  };
+  copied_until(tokens);
+  const double once = copied_until(2 * tokens) / static_cast<double>(tokens);
+  return copied_until(4 * tokens) / static_cast<double>(2 * tokens) / once;
+}
+
 }  // namespace plumbline::bench

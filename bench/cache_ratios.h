@@ -36,4 +36,9 @@ struct GrowthCost {
 GrowthCost measure_growth(const native::CacheShape& shape, std::int64_t tokens, std::int64_t longer,
                           int rounds);
 
+// How many tokens a growing cache copies for each that is appended, while it grows from 2 * tokens to
+// 4 * tokens, over the same from tokens to 2 * tokens; seen by where its rows lie, and the same on any
+// machine. 1: an update costs the same at any length, on average; 2: it costs in proportion to the length.
+double copies_at_twice_the_length(const native::CacheShape& shape, std::int64_t tokens);
+
 }  // namespace plumbline::bench

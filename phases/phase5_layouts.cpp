@@ -101,11 +101,14 @@ TEST_CASE("5A.2 memory layout: what each layout costs beside a plain copy", "[5A
   }
   add_evidence(std::move(costs));
   const bench::GrowthCost growth = bench::measure_growth(shape, tokens, 2 * tokens, quick ? 3 : 15);
-  record(check_at_most("growing cache: one token's update when the length doubles", "all layers", "ratio",
-                       growth.growing.median, 2.0));
-  add_evidence({"time of one token's update when the length doubles; 1: independent of it, 2: linear",
-                {"cache", "ratio"},
-                {{"fixed", text(growth.fixed)}, {"growing", text(growth.growing)}}});
+  // Copies are judged and not times, which a busy machine spoils; build/cache_bench --check judges these.
+  record(check_at_most("growing cache: tokens copied per token appended, when the length doubles",
+                       "all layers", "ratio", bench::copies_at_twice_the_length(shape, tokens), 1.5));
+  add_evidence(
+      {"time of one token's update when the length doubles; 1: independent of it, 2: linear; shown "
+       "and not judged",
+       {"cache", "ratio"},
+       {{"fixed", text(growth.fixed)}, {"growing", text(growth.growing)}}});
 }
 
 TEST_CASE("5A.2 memory layout: the fixed cache reads back as the concatenating one, at its declared size",
