@@ -14,7 +14,8 @@ namespace plumbline {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr std::int64_t kSlopeOutputs = 256;  // below, the slope's own scatter is too large
+constexpr std::int64_t kSlopeOutputs = 256;      // below, the slope's own scatter is too large
+constexpr std::int64_t kDifferingOutputs = 480;  // below, a share of differing elements is chance
 
 bool discrete(OpClass op) {
   return op == OpClass::token_ids || op == OpClass::positions || op == OpClass::mask || op == OpClass::draw;
@@ -119,7 +120,8 @@ class Comparison {
         shape_(replay.expected.shape()),
         bad_(shape_, op),
         gates_(replay.expected.view(), bounded_ ? replay.bound.values<double>() : std::span<const double>{},
-               tolerance, actual.dtype),
+               bounded_ ? replay.roundings.values<double>() : std::span<const double>{}, tolerance,
+               actual.dtype),
         row_elements_(shape_.rank() > 0 ? shape_.elements() / shape_[0] : 1) {}
 
   void run() {
@@ -143,6 +145,25 @@ class Comparison {
     }
     bad_.store(result_);
   }
+
+  // Of the elements that count, the share that differs from the emulated output; 0 where there are too few.
+  double differing() const {
+    const std::span<const double> emulated = replay_.emulated.values<double>();
+    const std::span<const std::uint8_t> allowed = replay_.allowed.values<std::uint8_t>();
+    std::int64_t counted = 0, different = 0;
+    Values actual(actual_);
+    for (std::int64_t begin = 0; begin < static_cast<std::int64_t>(emulated.size()); begin += kBlock) {
+      const std::int64_t count = std::min(kBlock, shape_.elements() - begin);
+      const std::span<const double> y = actual.read(begin, count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const auto index = static_cast<std::size_t>(begin + i);
+        if (!allowed.empty() && allowed[index] == 0) continue;
+        ++counted;
+        different += y[static_cast<std::size_t>(i)] != emulated[index] ? 1 : 0;
+      }
+    }
+    return counted < kDifferingOutputs ? 0.0 : static_cast<double>(different) / static_cast<double>(counted);
+  }
   double slope() const { return slope_.z(); }
   bool constant() const { return constant_; }  // all expected values are the same number
 
@@ -165,6 +186,10 @@ class Comparison {
     }
     if (is_alternative(index, y)) {
       ++result_.tie_flips;
+      return;
+    }
+    if (std::isinf(y) && std::signbit(y) == std::signbit(y64) && gates_.may_overflow(index, y64)) {
+      keep_worst(result_, shape_, index, 0.0, gates_.at(index, y64));
       return;
     }
     if (!std::isfinite(y) || !std::isfinite(y64)) {
@@ -246,6 +271,9 @@ OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolera
     return result;
   }
 
+  for (const Tensor* limit : {&replay.roundings, &replay.emulated}) {
+    require(limit->empty() || limit->shape() == shape, "replay: roundings have another shape");
+  }
   require(replay.allowed.empty() || replay.allowed.shape() == shape, "replay: allowed has another shape");
   const TensorView allowed = replay.allowed.empty() ? TensorView{} : replay.allowed.view();
   result.local = measure_error(actual, replay.expected.view(), allowed);
@@ -262,6 +290,15 @@ OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolera
     if (!ok) {
       fail(result, fmt::format("the error follows the output: slope z {:.1f} (gate {})", result.slope,
                                *tolerance.largest_slope));
+      return result;
+    }
+  }
+  if (tolerance.largest_differing && !replay.emulated.empty()) {
+    result.differing = comparison.differing();
+    const bool ok = result.differing <= *tolerance.largest_differing;
+    if (!ok) {
+      fail(result, fmt::format("{:.1f} % of the elements are not what its roundings give (gate {:.1f} %)",
+                               100 * result.differing, 100 * *tolerance.largest_differing));
       return result;
     }
   }

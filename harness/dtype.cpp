@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "harness/error.h"
 
@@ -68,6 +69,19 @@ float f16_to_f32(std::uint16_t bits) {
   }
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+double first_overflow(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return std::ldexp(2.0 - std::ldexp(1.0, -24), 127);
+    case DType::bf16:
+      return std::ldexp(2.0 - std::ldexp(1.0, -8), 127);
+    case DType::f16:
+      return 65520.0;
+    default:
+      return std::numeric_limits<double>::infinity();
+  }
 }
 
 double half_spacing(double y, DType dtype) {

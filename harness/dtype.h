@@ -30,4 +30,8 @@ float f16_to_f32(std::uint16_t bits);
 // Subnormals included. 0 for f64.
 double half_spacing(double y, DType dtype);
 
+// The least number that rounds to infinity in `dtype`, to nearest, ties to even: half a spacing beyond its
+// largest finite value. Infinity for f64.
+double first_overflow(DType dtype);
+
 }  // namespace plumbline

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "harness/model.h"
+#include "harness/precision.h"
 #include "harness/probe.h"
 #include "harness/tensor.h"
 
@@ -126,6 +127,7 @@ struct EngineInfo {
   DType compute = DType::f32;
   std::string isa;  // instruction set in use: "avx512", "avx2", "scalar", "sm_90", "libtorch"
   int threads = 1;
+  Precision precision = {};  // where it rounds otherwise than once to storage
 };
 
 class Engine {

@@ -6,6 +6,7 @@
 #include "harness/evidence.h"
 #include "harness/report_text.h"
 #include "harness/statistics.h"
+#include "harness/tolerance_row.h"
 
 namespace plumbline {
 namespace {
@@ -116,7 +117,8 @@ std::vector<Evidence> op_seen_closely(OpSite site, const std::string& subject, c
   const TensorView* const actual = step.find(site);
   const std::optional<Replay> replay = replayer.replay(site, step, storage, why);
   if (actual == nullptr || !replay) return {};
-  const Tolerance& tolerance = tolerances.op(replayer.judged_as(site, step), storage, device);
+  const Tolerance& tolerance =
+      tolerance_of(site, replayer.judged_as(site, step), step, storage, device, tolerances);
   return op_seen_closely(site, subject, *actual, *replay, tolerance, replayer.config().head_dim);
 }
 

@@ -12,6 +12,7 @@
 #include "harness/error_pattern.h"
 #include "harness/explain.h"
 #include "harness/stacked_rows.h"
+#include "harness/tolerance_row.h"
 
 namespace plumbline {
 namespace {
@@ -46,6 +47,7 @@ class RowWindow final : public RecordedStep {
   const TensorView* previous_value(int) const override { return nullptr; }
   std::int64_t past_length() const override { return 0; }
   std::int64_t tokens() const override { return end_ - begin_; }
+  Precision precision() const override { return step_.precision(); }
 
  private:
   const RecordedStep& step_;
@@ -143,7 +145,8 @@ std::string Explainer::where_wrong(const OpResult& op, const RecordedStep& step,
   const std::optional<Replay> right = replayer_.replay(op.site, step, storage, why);
   const TensorView* actual = step.find(op.site);
   if (!right || actual == nullptr) return {};
-  const Tolerance& tolerance = tolerances_.op(op.judged_as, storage, subject.metadata.device);
+  const Tolerance& tolerance =
+      tolerance_of(op.site, op.judged_as, step, storage, subject.metadata.device, tolerances_);
   return error_pattern(op.site, step, *right,
                        beyond_gate(*actual, *right, tolerance, op.judged_as, forbidden),
                        replayer_.config().head_dim);

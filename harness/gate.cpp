@@ -27,9 +27,10 @@ std::vector<double> row_scales(const TensorView& expected, std::int64_t row_leng
 
 }  // namespace
 
-Gates::Gates(const TensorView& expected, std::span<const double> bound, const Tolerance& tolerance,
-             DType stored)
+Gates::Gates(const TensorView& expected, std::span<const double> bound, std::span<const double> roundings,
+             const Tolerance& tolerance, DType stored)
     : bound_(bound),
+      roundings_(roundings),
       lambda_(tolerance.rule == Rule::exact ? 1.0 : tolerance.lambda),
       half_(stored == DType::bf16 || stored == DType::f16),
       stored_(stored) {
@@ -39,10 +40,21 @@ Gates::Gates(const TensorView& expected, std::span<const double> bound, const To
   for (double& scale : ceilings_) scale *= *tolerance.ceiling;
 }
 
+double Gates::before_rounding(std::int64_t index) const {
+  const auto at = static_cast<std::size_t>(index);
+  return lambda_ * bound_[at] + (roundings_.empty() ? 0.0 : roundings_[at]);
+}
+
+bool Gates::may_overflow(std::int64_t index, double expected) const {
+  if (!half_) return false;
+  const double error = bound_.empty() ? 0.0 : before_rounding(index);
+  return std::isfinite(expected) && std::fabs(expected) + error >= first_overflow(stored_);
+}
+
 double Gates::at(std::int64_t index, double expected) const {
   if (bound_.empty()) return 0;
   const double rounding = half_ ? half_spacing(expected, stored_) : 0.0;
-  const double gate = rounding + lambda_ * bound_[static_cast<std::size_t>(index)];
+  const double gate = rounding + before_rounding(index);
   return ceilings_.empty() ? gate : std::min(gate, ceilings_[static_cast<std::size_t>(index / row_length_)]);
 }
 

@@ -7,18 +7,12 @@
 
 #include "harness/parallel.h"
 #include "harness/stacked_rows.h"
+#include "harness/tolerance_row.h"
 
 namespace plumbline {
 namespace {
 
 constexpr std::int64_t kStackedRows = 256;  // of one replay: their logits must fit into memory
-
-DType expected_dtype(OpSite site, const RecordedStep& step, DType storage) {
-  if (probe_spec(site.probe).op == OpClass::cache_update) return step.cache_dtype().value_or(storage);
-  const DType dtype = probe_spec(site.probe).dtype;
-  const bool always_f32 = site.probe == Probe::inv_freq;
-  return dtype == DType::f32 && !always_f32 ? storage : dtype;
-}
 
 // What a judgement is made with.
 struct Court {
@@ -45,7 +39,7 @@ bool recorded_right(const TensorView* actual, const RecordedStep& step, const Co
     result.reason = "not recorded";
     return false;
   }
-  if (const DType dtype = expected_dtype(result.site, step, court.storage); actual->dtype != dtype) {
+  if (const DType dtype = kept_dtype(result.site, step, court.storage); actual->dtype != dtype) {
     result.verdict = Verdict::failed;
     result.reason = fmt::format("dtype {} where {} is right", dtype_name(actual->dtype), dtype_name(dtype));
     return false;
@@ -79,7 +73,7 @@ void compare(const TensorView& actual, const Outcome& outcome, const RecordedSte
   }
   const OpClass op = result.judged_as;
   const OpSite site = result.site;
-  const Tolerance& tolerance = court.tolerances.op(op, court.storage, court.device);
+  const Tolerance& tolerance = tolerance_of(site, op, step, court.storage, court.device, court.tolerances);
   const char* forbidden = court.options.our_engine ? "forbidden_weight" : "forbidden_weight_others";
   result = compare_op(actual, *outcome.replay, tolerance, op, court.tolerances.gate(forbidden));
   result.site = site;

@@ -42,6 +42,8 @@ struct OpResult {
   double share = 0;  // error / gate; for exact ops 0, or infinity for any difference
   Place worst;
   double slope = 0;  // z; 0 where the op has no such gate
+  double differing =
+      0;  // share of elements that differ from the emulated output; 0 where there is no such gate
   ErrorStats local;
   std::int64_t tie_flips = 0;  // places that hold the replay's alternative: then never passed, but skipped
   std::optional<ErrorStats> accumulated;      // against truth's own run
@@ -70,7 +72,7 @@ struct Judgement {
   std::vector<const OpResult*> wrong() const;  // failed, mistrusted, error or untested, in order
 };
 
-// One op. `storage` and the device choose the tolerance row.
+// One op. harness/tolerance_row.h says which tolerance row judges it.
 OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replayer,
                   const Tolerances& tolerances, DType storage, DeviceKind device,
                   const JudgeOptions& options = {});
@@ -79,9 +81,9 @@ OpResult judge_op(OpSite site, const RecordedStep& step, const Replayer& replaye
 OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolerance& tolerance, OpClass op,
                     double forbidden_weight);
 
-// Every op of every step, by the tolerance rows of the trace's storage dtype and device; several at a time,
-// with the same results whatever the number of threads. Throws Error for a trace of another checkpoint
-// (weight hash).
+// Every op of every step, by the tolerance rows of the dtype that each output is kept in and of the trace's
+// device; several at a time, with the same results whatever the number of threads. Throws Error for a trace
+// of another checkpoint (weight hash).
 Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
                 const JudgeOptions& options = {});
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "harness/model.h"
+#include "harness/precision.h"
 #include "harness/probe.h"
 #include "harness/tensor.h"
 
@@ -45,6 +46,7 @@ class RecordedStep {
   virtual std::int64_t tokens_before() const { return past_length(); }
   // That keys and values are rounded to, to nearest, ties to even; none: the storage dtype.
   virtual std::optional<DType> cache_dtype() const { return std::nullopt; }
+  virtual Precision precision() const { return {}; }
 };
 
 // What an op should have given.
@@ -53,6 +55,12 @@ struct Replay {
   // f64, same shape: the factor B of docs/tolerances.md, not yet multiplied by lambda. Empty for ops that
   // must be exact.
   Tensor bound;
+  // f64, same shape; empty where there are none. What roundings within the op may cost that the engine's
+  // order of operations prescribes (Rounding::each): added to the gate as it is.
+  Tensor roundings;
+  // f64, same shape; empty where it is not known. The output of those operations, rounded where they round:
+  // an engine that rounds there differs from it in few places only.
+  Tensor emulated;
   // Boolean, same shape as `expected`; empty where every place counts. False marks places that the
   // reference's own mask forbids: a weight there must be 0, a score there may be anything.
   Tensor allowed;

@@ -46,6 +46,7 @@ bool stack_together(OpSite site, const RecordedStep& a, const RecordedStep& b) {
 
 StackedRows::StackedRows(OpSite site, std::span<const RecordedStep* const> steps) {
   require(!steps.empty(), "stacked rows: no steps");
+  precision_ = steps[0]->precision();
   for (const RecordedStep* step : steps) {
     require(stackable_rows(site, *step) > 0 && stack_together(site, *steps[0], *step),
             "stacked rows: steps that do not fit");

@@ -27,9 +27,11 @@ class StackedRows final : public RecordedStep {
   const TensorView* previous_value(int) const override { return nullptr; }
   std::int64_t past_length() const override { return 0; }
   std::int64_t tokens() const override { return rows_; }
+  Precision precision() const override { return precision_; }
 
  private:
   std::int64_t rows_ = 0;
+  Precision precision_;
   std::map<OpSite, Tensor> tensors_;
   std::map<OpSite, TensorView> views_;
 };

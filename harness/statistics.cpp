@@ -160,8 +160,10 @@ std::vector<WorstPoint> worst_points(const TensorView& actual, const Replay& rep
                                      const Tolerance& tolerance, int count) {
   const TensorView expected = replay.expected.view();
   const bool bounded = tolerance.rule == Rule::bound && !replay.bound.empty();
-  const Gates gates(expected, bounded ? replay.bound.values<double>() : std::span<const double>{}, tolerance,
-                    actual.dtype);
+  const auto limits = [&](const Tensor& tensor) {
+    return bounded ? tensor.values<double>() : std::span<const double>{};
+  };
+  const Gates gates(expected, limits(replay.bound), limits(replay.roundings), tolerance, actual.dtype);
   const auto worse = [](const WorstPoint& a, const WorstPoint& b) { return a.share > b.share; };
   std::vector<WorstPoint> worst;
   for_each_pair(actual, expected, view_of(replay.allowed), [&](std::int64_t index, double x, double y) {

@@ -7,6 +7,7 @@
 
 #include "harness/error_pattern.h"
 #include "harness/gate.h"
+#include "harness/tolerance_row.h"
 
 namespace plumbline {
 namespace {
@@ -19,10 +20,10 @@ constexpr double kNearer = 0.5;  // of the distance to the right answer, at most
 class Answer {
  public:
   // An empty bound: every gate is 0.
-  Answer(const Replay& replay, const Tensor& bound, const Tolerance& tolerance, DType stored)
+  Answer(const Replay& replay, const Tensor& bound, const Tensor& roundings, const Tolerance& tolerance,
+         DType stored)
       : values_(replay.expected),
-        gates_(values_.view(), bound.empty() ? std::span<const double>{} : bound.values<double>(), tolerance,
-               stored) {}
+        gates_(values_.view(), bound.values<double>(), roundings.values<double>(), tolerance, stored) {}
   double value(std::int64_t i) const { return element_as_f64(values_.view(), i); }
   double gate(std::int64_t i) const { return gates_.at(i, value(i)); }
   // Whether y is where this answer would have it.
@@ -86,14 +87,21 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
   const Replay& right = question.right;
   const bool same_shape = right.expected.shape() == question.actual.shape;
   const bool exact = question.tolerance.rule == Rule::exact;
-  static const Tensor no_bound;
-  const Tensor& usual = exact ? no_bound : right.bound;
+  static const Tensor none;
+  const Tensor& usual = exact ? none : right.bound;
+  const Tensor& usual_roundings = exact ? none : right.roundings;
   const bool own = !suspect.bound.empty() && suspect.bound.shape() == suspect.expected.shape();
+  const bool own_roundings =
+      !suspect.roundings.empty() && suspect.roundings.shape() == suspect.expected.shape();
   const DType dtype = question.actual.dtype;
-  const Answer there(suspect, own ? suspect.bound : (same_shape ? usual : no_bound), question.tolerance,
-                     dtype);
+  const bool half = dtype == DType::bf16 || dtype == DType::f16;
+  // An exact op's mistake is computed in f64: storing it in a half type rounds it.
+  const Tensor stored_only = exact && half ? Tensor(DType::f64, suspect.expected.shape()) : Tensor();
+  const Answer there(suspect, own ? suspect.bound : (same_shape ? (exact ? stored_only : usual) : none),
+                     own_roundings ? suspect.roundings : (same_shape ? usual_roundings : none),
+                     question.tolerance, dtype);
   if (!same_shape) return measure_other_shape(question, suspect, there, fit);
-  const Answer here(right, usual, question.tolerance, dtype);
+  const Answer here(right, usual, usual_roundings, question.tolerance, dtype);
   Distance to_suspect, to_right;  // of all, and of the elements in question
   Distance asked_suspect, asked_right;
   std::int64_t explained = 0, wrong = 0;
@@ -113,12 +121,13 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
     asked_right.add(y, here.value(i));
     explained += there.hold(i, y) ? 1 : 0;
   }
-  // Where every element keeps its bound and the error follows the output, all of them are in question.
-  const bool by_slope = wrong == 0 && fit.in_question == 0 && question.tolerance.largest_slope.has_value();
-  if (by_slope) fit.in_question = explained = to_right.count;
+  // Where every element keeps its bound, and the whole tensor does not keep its own, all are in question.
+  const bool whole = question.tolerance.largest_slope || question.tolerance.largest_differing;
+  const bool by_whole = wrong == 0 && fit.in_question == 0 && whole;
+  if (by_whole) fit.in_question = explained = to_right.count;
   if (fit.in_question > 0)
     fit.explained = static_cast<double>(explained) / static_cast<double>(fit.in_question);
-  const bool all = by_slope || fit.in_question == 0;
+  const bool all = by_whole || fit.in_question == 0;
   fit.overall = to_suspect.rms();
   fit.to_suspect = (all ? to_suspect : asked_suspect).rms();
   fit.to_right = (all ? to_right : asked_right).rms();
@@ -208,7 +217,7 @@ std::vector<SuspectFit> suspects_of(OpSite site, const RecordedStep& step, const
     const std::optional<Replay> right = replayer.replay(site, step, storage, why);
     if (!right) return {};
     const OpClass op = replayer.judged_as(site, step);
-    const Tolerance& tolerance = tolerances.op(op, storage, device);
+    const Tolerance& tolerance = tolerance_of(site, op, step, storage, device, tolerances);
     std::vector<Suspect> suspects;
     add_list(
         "suspects of this op", [&] { return replayer.suspects(site, step, storage); }, suspects);
@@ -226,8 +235,10 @@ std::vector<SuspectFit> suspects_of(OpSite site, const RecordedStep& step, const
 std::vector<bool> beyond_gate(const TensorView& actual, const Replay& right, const Tolerance& tolerance,
                               OpClass op, double forbidden_weight) {
   if (!(actual.shape == right.expected.shape())) return {};
-  static const Tensor no_bound;
-  const Answer answer(right, tolerance.rule == Rule::exact ? no_bound : right.bound, tolerance, actual.dtype);
+  static const Tensor none;
+  const bool exact = tolerance.rule == Rule::exact;
+  const Answer answer(right, exact ? none : right.bound, exact ? none : right.roundings, tolerance,
+                      actual.dtype);
   std::vector<bool> beyond;
   for (std::int64_t i = 0; i < actual.elements(); ++i) {
     const bool masked = forbidden(right.allowed, i);

@@ -81,12 +81,13 @@ class Parser {
   }
 
   Tolerance tolerance(const YAML::Node& row) const {
-    only_keys(row, {"op", "dtype", "device", "rule", "lambda", "ceiling", "largest_slope", "why"});
+    only_keys(row, {"op", "dtype", "device", "rule", "lambda", "ceiling", "largest_slope",
+                    "largest_differing", "why"});
     Tolerance entry;
     entry.why = text(row, "why");
     const std::string rule = text(row, "rule");
     if (rule == "exact") {
-      for (const char* key : {"lambda", "ceiling", "largest_slope"}) {
+      for (const char* key : {"lambda", "ceiling", "largest_slope", "largest_differing"}) {
         if (row[key].IsDefined()) fail(row, fmt::format("an exact row has no '{}'", key));
       }
       return entry;
@@ -96,12 +97,33 @@ class Parser {
     entry.lambda = number(row, "lambda", false);
     entry.ceiling = optional_number(row, "ceiling");
     entry.largest_slope = optional_number(row, "largest_slope");
+    entry.largest_differing = optional_number(row, "largest_differing");
     return entry;
   }
 
  private:
   std::string where_;
 };
+
+// Whole numbers, the table of frequencies and the sampler's f32 stages: the same in every storage dtype.
+bool has_one_dtype(OpClass op) {
+  switch (op) {
+    case OpClass::token_ids:
+    case OpClass::positions:
+    case OpClass::mask:
+    case OpClass::inv_freq:
+    case OpClass::sample_logits:
+    case OpClass::penalties:
+    case OpClass::temperature:
+    case OpClass::top_k:
+    case OpClass::top_p:
+    case OpClass::min_p:
+    case OpClass::draw:
+      return true;
+    default:
+      return false;
+  }
+}
 
 std::string describe(OpClass op, DType dtype, DeviceKind device) {
   return fmt::format("{} x {} x {}", op_class_name(op), dtype_name(dtype), device_name({device, 0}));
@@ -140,6 +162,10 @@ Tolerances Tolerances::parse_text(const std::string& yaml, const std::string& wh
     const OpClass op = parser.named(row, "op", op_class_from_name);
     const DType dtype = parser.named(row, "dtype", dtype_from_name);
     const DeviceKind device = parser.device(row);
+    if (has_one_dtype(op) && dtype != DType::f32) {
+      parser.fail(row, fmt::format("{} has rows for f32 alone", op_class_name(op)),
+                  "no storage dtype changes what it must keep");
+    }
     if (!made.ops_.emplace(std::tuple(op, dtype, device), entry).second) {
       parser.fail(row, describe(op, dtype, device) + " stands twice");
     }
@@ -163,7 +189,7 @@ void Tolerances::require_complete(DType dtype, DeviceKind device_kind) const {
 }
 
 const Tolerance& Tolerances::op(OpClass op, DType dtype, DeviceKind device_kind) const {
-  const auto found = ops_.find({op, dtype, device_kind});
+  const auto found = ops_.find({op, has_one_dtype(op) ? DType::f32 : dtype, device_kind});
   if (found == ops_.end()) {
     throw Error("no tolerance for " + describe(op, dtype, device_kind), where_,
                 "add a row; there is no default");

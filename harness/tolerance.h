@@ -22,6 +22,8 @@ struct Tolerance {
   double lambda = 0;                    // for Rule::bound
   std::optional<double> ceiling;        // |y - y64| <= ceiling * max(1, largest |y64| of the row), besides
   std::optional<double> largest_slope;  // z of the error along the output, from 256 outputs on
+  // Share of the elements that differ from Replay::emulated, from 480 elements on.
+  std::optional<double> largest_differing;
   std::string why;
 };
 
@@ -32,10 +34,11 @@ class Tolerances {
   static Tolerances load(const std::filesystem::path& path);
   static Tolerances parse(const std::string& yaml, const std::string& where);
 
-  // Throws Error when some op class or gate that a run with this dtype and device needs has no entry.
+  // Throws Error when some op class or gate that a run with this storage dtype and device needs has no entry.
   void require_complete(DType dtype, DeviceKind device) const;
 
-  // Throws Error when there is no entry.
+  // `dtype`: that the output is kept in. Ops that no storage dtype changes (whole numbers, inv_freq,
+  // sampling) have rows for f32 alone, and are looked up there. Throws Error when there is no entry.
   const Tolerance& op(OpClass op, DType dtype, DeviceKind device) const;
 
   // A gate that belongs to no op: "final_logits_max_abs", … Throws Error when there is no entry.

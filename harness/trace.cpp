@@ -39,8 +39,19 @@ void ProbeFilter::check(int layers) const {
 TraceRecorder::TraceRecorder(Engine& engine, ProbeFilter filter)
     : engine_(engine), filter_(std::move(filter)) {
   const EngineInfo& info = engine.info();
-  trace_.metadata = {
-      1, info.name, info.storage, info.compute, info.device.kind, engine.weight_hash(), std::nullopt};
+  trace_.metadata = {1,
+                     info.name,
+                     info.storage,
+                     info.compute,
+                     info.device.kind,
+                     engine.weight_hash(),
+                     std::nullopt,
+                     info.precision};
+  // Said, so that nobody need guess from what was recorded.
+  Precision& kept = trace_.metadata.precision;
+  kept.rotary = kept_in(Probe::cos, info.storage, info.precision);
+  kept.scores = kept_in(Probe::scores, info.storage, info.precision);
+  kept.probs = kept_in(Probe::probs, info.storage, info.precision);
 }
 
 void TraceRecorder::follow_ring(const SequenceStep& step, const Cache& cache) {

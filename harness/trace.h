@@ -24,6 +24,8 @@ struct TraceMetadata {
   std::string weight_hash;  // empty: unknown
   // That caches are kept in. None: unknown, taken from the first recorded one where that is a half type.
   std::optional<DType> cache;
+  // None: unknown, and taken from the first tensor recorded; where none was, f32, the narrowest gates.
+  Precision precision = {};
 };
 
 // Our own engines record every probe and give a forbidden place no weight at all; others may do less.
@@ -72,6 +74,7 @@ class TraceStepView final : public RecordedStep {
   ForgottenRows forgotten() const override { return forgotten_; }
   std::int64_t tokens_before() const override { return tokens_before_; }
   std::optional<DType> cache_dtype() const override { return cache_dtype_; }
+  Precision precision() const override { return precision_; }
 
  private:
   void count_tokens(const Trace& trace);
@@ -84,6 +87,7 @@ class TraceStepView final : public RecordedStep {
   ForgottenRows forgotten_;
   std::int64_t tokens_before_ = 0;
   std::optional<DType> cache_dtype_;
+  Precision precision_;
 };
 
 // Which probes to record: shell patterns over site names ("model.layers.*.self_attn.*"); empty means all.

@@ -181,6 +181,10 @@ class TraceBuilder {
   std::optional<bool> prefixed_;
 };
 
+std::string name_of(std::optional<DType> dtype) {
+  return dtype ? std::string(dtype_name(*dtype)) : std::string();
+}
+
 }  // namespace
 
 void write_trace(const Trace& trace, const std::filesystem::path& path) {
@@ -193,8 +197,12 @@ void write_trace(const Trace& trace, const std::filesystem::path& path) {
                      {"compute_dtype", std::string(dtype_name(metadata.compute))},
                      {"device", metadata.device == DeviceKind::cuda ? "cuda" : "cpu"},
                      {"weight_hash", metadata.weight_hash},
-                     {"cache_dtype", metadata.cache ? std::string(dtype_name(*metadata.cache)) : ""},
-                     {"cache_ring", ring_text(trace.rings)}},
+                     {"cache_dtype", name_of(metadata.cache)},
+                     {"cache_ring", ring_text(trace.rings)},
+                     {"rotary_dtype", name_of(metadata.precision.rotary)},
+                     {"scores_dtype", name_of(metadata.precision.scores)},
+                     {"probs_dtype", name_of(metadata.precision.probs)},
+                     {"rounding", std::string(rounding_name(metadata.precision.rounding))}},
                     name_all(trace));
 }
 
@@ -206,17 +214,24 @@ TraceMetadata trace_metadata(const std::map<std::string, std::string>& entries, 
   if (const std::string version = text("format_version"); !version.empty() && version != "1") {
     refuse("trace format version " + version + " is not known", where, "this build reads version 1");
   }
+  const auto dtype_said = [&](const char* key) -> std::optional<DType> {
+    const std::string name = text(key);
+    if (name.empty()) return std::nullopt;
+    const DType dtype = dtype_from_name(name);
+    if (!is_floating(dtype)) refuse(fmt::format("{} is {}", key, name), where, "f32, f64, bf16 or f16");
+    return dtype;
+  };
   TraceMetadata metadata;
   metadata.engine = text("engine");
   metadata.weight_hash = text("weight_hash");
-  if (const std::string dtype = text("storage_dtype"); !dtype.empty())
-    metadata.storage = dtype_from_name(dtype);
-  if (const std::string dtype = text("compute_dtype"); !dtype.empty())
-    metadata.compute = dtype_from_name(dtype);
-  if (const std::string dtype = text("cache_dtype"); !dtype.empty()) {
-    metadata.cache = dtype_from_name(dtype);
-    if (!is_floating(*metadata.cache)) refuse("caches of " + dtype, where, "f32, f64, bf16 or f16");
-  }
+  metadata.storage = dtype_said("storage_dtype").value_or(DType::f32);
+  metadata.compute = dtype_said("compute_dtype").value_or(DType::f32);
+  metadata.cache = dtype_said("cache_dtype");
+  metadata.precision.rotary = dtype_said("rotary_dtype");
+  metadata.precision.scores = dtype_said("scores_dtype");
+  metadata.precision.probs = dtype_said("probs_dtype");
+  if (const std::string rounding = text("rounding"); !rounding.empty())
+    metadata.precision.rounding = rounding_from_name(rounding);
   const std::string device = text("device");
   if (!device.empty() && device != "cpu" && device != "cuda") {
     refuse("unknown device '" + device + "'", where, "cpu or cuda");

@@ -49,6 +49,26 @@ std::optional<DType> dtype_of_caches(const Trace& trace) {
   return half ? std::optional(first->dtype()) : std::nullopt;
 }
 
+// Declared; else as the first step that recorded it has it; else, in half storage, f32, the narrowest gates.
+std::optional<DType> dtype_of(Probe probe, std::optional<DType> declared, const Trace& trace) {
+  if (declared) return declared;
+  for (const TraceStep& step : trace.steps) {
+    for (const auto& [site, tensor] : step.tensors) {
+      if (site.probe == probe && is_floating(tensor.dtype())) return tensor.dtype();
+    }
+  }
+  const bool half = trace.metadata.storage == DType::bf16 || trace.metadata.storage == DType::f16;
+  return half ? std::optional(DType::f32) : std::nullopt;
+}
+
+Precision precision_of(const Trace& trace) {
+  Precision precision = trace.metadata.precision;
+  precision.rotary = dtype_of(Probe::cos, precision.rotary, trace);
+  precision.scores = dtype_of(Probe::scores, precision.scores, trace);
+  precision.probs = dtype_of(Probe::probs, precision.probs, trace);
+  return precision;
+}
+
 std::map<int, TensorView> views_of(const std::map<int, Tensor>& tensors) {
   std::map<int, TensorView> views;
   for (const auto& [layer, tensor] : tensors) views.emplace(layer, tensor.view());
@@ -65,6 +85,7 @@ const TensorView* lookup(const std::map<int, TensorView>& views, int layer) {
 TraceStepView::TraceStepView(const Trace& trace, std::size_t index) : step_(trace.steps.at(index)) {
   for (const auto& [site, tensor] : step_.tensors) views_.emplace(site, tensor.view());
   cache_dtype_ = dtype_of_caches(trace);
+  precision_ = precision_of(trace);
   if (const auto initial = trace.initial.find(step_.sequence); initial != trace.initial.end()) {
     previous_key_ = views_of(initial->second.key);
     previous_value_ = views_of(initial->second.value);

@@ -48,7 +48,7 @@ Suspect suspect(std::string name, std::vector<double> values) {
   return {std::move(name), "", [values] { return std::optional<Replay>(with_bound(values)); }};
 }
 
-const Tolerance kBound{Rule::bound, 2.0, std::nullopt, std::nullopt, ""};
+const Tolerance kBound{Rule::bound, 2.0, std::nullopt, std::nullopt, std::nullopt, ""};
 
 std::vector<SuspectFit> rank(const std::vector<double>& actual, const std::vector<Suspect>& suspects) {
   return rank_suspects(f32(actual).view(), with_bound(made(right_at)), suspects, kBound, OpClass::linear, 0);
@@ -213,14 +213,14 @@ TEST_CASE("suspects of any op: rows and keys at the end") {
 TEST_CASE("gates: lambda B and half a spacing, at most the row's ceiling; without a bound 0") {
   const Tensor expected = f64(made([](std::int64_t i) { return i < kWidth ? 0.5 : 100.0; }));
   const std::vector<double> bound(kRows * kWidth, 0.25);
-  Tolerance tolerance{Rule::bound, 2.0, std::nullopt, std::nullopt, ""};
-  CHECK(Gates(expected.view(), bound, tolerance, DType::f32).at(0, 0.5) == 0.5);
-  CHECK(Gates(expected.view(), bound, tolerance, DType::bf16).at(9, 100.0) == 0.5 + 0.25);
-  CHECK(Gates(expected.view(), {}, tolerance, DType::bf16).at(9, 100.0) == 0);
+  Tolerance tolerance{Rule::bound, 2.0, std::nullopt, std::nullopt, std::nullopt, ""};
+  CHECK(Gates(expected.view(), bound, {}, tolerance, DType::f32).at(0, 0.5) == 0.5);
+  CHECK(Gates(expected.view(), bound, {}, tolerance, DType::bf16).at(9, 100.0) == 0.5 + 0.25);
+  CHECK(Gates(expected.view(), {}, {}, tolerance, DType::bf16).at(9, 100.0) == 0);
   tolerance.ceiling = 1e-3;
-  CHECK(Gates(expected.view(), bound, tolerance, DType::f32).at(0, 0.5) == 1e-3);  // 1 is the least scale
-  CHECK(Gates(expected.view(), bound, tolerance, DType::f32).at(9, 100.0) == Approx(0.1));
-  CHECK(Gates(expected.view(), bound, Tolerance{}, DType::f32).at(0, 0.5) == 0.25);
+  CHECK(Gates(expected.view(), bound, {}, tolerance, DType::f32).at(0, 0.5) == 1e-3);  // 1 is the least scale
+  CHECK(Gates(expected.view(), bound, {}, tolerance, DType::f32).at(9, 100.0) == Approx(0.1));
+  CHECK(Gates(expected.view(), bound, {}, Tolerance{}, DType::f32).at(0, 0.5) == 0.25);
 }
 
 TEST_CASE("suspects of any op: factors and constants by line") {

@@ -154,7 +154,7 @@ TEST_CASE("trace file: says how a cache forgets, for all sequences or for each")
     CHECK_THROWS_WITH(with(std::string(R"("cache_ring":")") + ring + "\""),
                       Catch::Contains("cache_ring has") && !Catch::Contains("\n"));
   }
-  CHECK_THROWS_WITH(with(R"("cache_dtype":"i64")"), Catch::Contains("caches of i64"));
+  CHECK_THROWS_WITH(with(R"("cache_dtype":"i64")"), Catch::Contains("cache_dtype is i64"));
 }
 
 TEST_CASE("trace file: a broken one is refused in one line, and nothing it claims is allocated") {
