@@ -7,7 +7,6 @@ Exit status 77 (skipped) where no python has transformers: tried are this one, t
 TORCH_DIR (the folder of TorchConfig.cmake) belongs to.
 """
 import contextlib
-import importlib.util
 import io
 import json
 import os
@@ -29,24 +28,14 @@ SKIPPED = re.compile(r"^\| (?:seq\.\d+/)?(?:step\.\d+/)?(\S+) .*\| skipped", re.
 UNSEEN = {"eager": {"input_ids"}, "sdpa": {"input_ids", "self_attn.scores", "self_attn.probs"}}
 
 
-def python_with_transformers():
-    """Starts this test again under a python that has what it needs."""
-    if all(importlib.util.find_spec(name) for name in NEEDED):
-        return
-    check = f"import importlib.util as u, sys; sys.exit(not all(u.find_spec(n) for n in {NEEDED}))"
-    for root in (SOURCE / ".venv", *TORCH.resolve().parents):
-        python = root / "bin" / "python"
-        if python.exists() and "CAPTURE_HF_TEST" not in os.environ and subprocess.run([python, "-c", check]).returncode == 0:
-            os.environ["CAPTURE_HF_TEST"] = "1"
-            os.execv(python, [str(python), *sys.argv])
+sys.path[:0] = [str(SOURCE / "tools"), str(SOURCE / "tests/tools")]
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+from other_python import start_again_with  # noqa: E402
+
+if not start_again_with(NEEDED, [SOURCE / ".venv", *TORCH.resolve().parents]):
     print(f"skipped: no python here has {', '.join(NEEDED)}")
     sys.exit(77)
-
-
-python_with_transformers()
-sys.dont_write_bytecode = True
-sys.path[:0] = [str(SOURCE / "tools"), str(SOURCE / "tests/tools")]
-os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 import torch  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from transformers import DynamicCache, StaticCache  # noqa: E402

@@ -7,7 +7,7 @@ import torch
 from capture.attention import Interfaces, Watch, allowed_keys, key_columns
 from capture.errors import CaptureError
 from capture.sequences import Sequences
-from capture.trace import new_trace
+from capture.torch_trace import new_trace
 
 OUTPUTS = ["input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
            "post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]

@@ -1,21 +1,17 @@
 """Loading a checkpoint, and its forward calls: a prefill, then greedy decode steps."""
-import json
 from pathlib import Path
 
 import torch
 import transformers
 
+from capture.checkpoint import check_not_empty, first_line, read_config
 from capture.errors import CaptureError
-from capture.trace import DTYPES
-
-
-def first_line(error):
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+from capture.torch_trace import DTYPES
 
 
 def load_model(directory, dtype, attention, device):
     """A Qwen2ForCausalLM of the folder's weights, all of them and no others."""
-    check_config(Path(directory))
+    read_config(directory)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch_dtype = next(key for key, name in DTYPES.items() if name == dtype)
@@ -31,16 +27,6 @@ def load_model(directory, dtype, attention, device):
     return model
 
 
-def check_config(directory):
-    path = directory / "config.json"
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise CaptureError(f"{path}: cannot be read ({first_line(error)})") from error
-    if kind != "qwen2":
-        raise CaptureError(f"{path}: model_type is {kind!r}, not 'qwen2'")
-
-
 def tokenize(directory, prompts):
     if not any((Path(directory) / name).exists() for name in ("tokenizer.json", "vocab.json")):
         raise CaptureError(f"{directory}: has no tokenizer; give --tokens")  # transformers would make an empty one
@@ -49,16 +35,8 @@ def tokenize(directory, prompts):
         ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
     except Exception as error:
         raise CaptureError(f"{directory}: no tokenizer can be loaded ({first_line(error)}); give --tokens") from error
-    empty = next((prompt for prompt, tokens in zip(prompts, ids) if not tokens), None)
-    if empty is not None:
-        raise CaptureError(f"the prompt {empty!r} has no tokens")
+    check_not_empty(prompts, ids)
     return ids
-
-
-def check_ids(sequences, model):
-    for token in (token for tokens in sequences for token in tokens):
-        if not 0 <= token < model.config.vocab_size:
-            raise CaptureError(f"token {token} is not in the vocabulary of {model.config.vocab_size}")
 
 
 @torch.no_grad()

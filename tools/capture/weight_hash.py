@@ -6,6 +6,7 @@ from pathlib import Path
 
 from capture.errors import CaptureError
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, OverflowError, MemoryError)
 BLOCK = 1 << 24  # bytes read at a time: no checkpoint need be in memory
 
 
@@ -33,12 +34,17 @@ def tensor_lines(path):
     """(name, line) of each tensor, in bytes."""
     try:
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
-            return [(name.encode(), tensor_line(file, 8 + length, name, entry))
-                    for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, OverflowError, MemoryError) as error:
+            start, entries = read_header(file)
+            return [(name.encode(), tensor_line(file, start, name, entry)) for name, entry in entries.items()]
+    except UNREADABLE as error:
         raise CaptureError(f"{path}: cannot be read as safetensors ({error})") from error
+
+
+def read_header(file):
+    """Where the data of a file begin, and its tensors: by name a dictionary of dtype, shape and data_offsets."""
+    (length,) = struct.unpack("<Q", file.read(8))
+    header = json.loads(file.read(length))
+    return 8 + length, {name: entry for name, entry in header.items() if name != "__metadata__"}
 
 
 def tensor_line(file, start, name, entry):
