@@ -249,8 +249,9 @@ std::string Place::to_string() const {
   return fmt::format("[{}]", fmt::join(index, ", "));
 }
 
-OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolerance& tolerance, OpClass op,
+OpResult compare_op(const TensorView& actual, const Replay& replay, const Tolerance& usual, OpClass op,
                     double forbidden_weight) {
+  const Tolerance tolerance = tolerance_for(replay, usual);
   OpResult result;
   result.judged_as = op;
   result.trivial = replay.trivial;

@@ -27,6 +27,11 @@ std::vector<double> row_scales(const TensorView& expected, std::int64_t row_leng
 
 }  // namespace
 
+Tolerance tolerance_for(const Replay& replay, Tolerance tolerance) {
+  if (!replay.ceiling_holds) tolerance.ceiling.reset();
+  return tolerance;
+}
+
 Gates::Gates(const TensorView& expected, std::span<const double> bound, std::span<const double> roundings,
              const Tolerance& tolerance, DType stored)
     : bound_(bound),

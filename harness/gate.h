@@ -5,9 +5,13 @@
 #include <span>
 #include <vector>
 
+#include "harness/replay.h"
 #include "harness/tolerance.h"
 
 namespace plumbline {
+
+// The tolerance as this replay may be held to it: without its ceiling where that does not hold.
+Tolerance tolerance_for(const Replay& replay, Tolerance tolerance);
 
 // |y - expected| <= h + r + lambda B, and at most the tolerance's ceiling times the largest |expected| of the
 // row (last axis), or times 1 where that is less. h is half a spacing of `stored` around the expected value

@@ -67,6 +67,9 @@ struct Replay {
   // f64, same shape; empty where there is none. Another value that is right at a place, NaN where there is
   // none: a choice whose edge lies within rounding may fall either way. Taking it is a tie-flip.
   Tensor alternative;
+  // Whether the tolerance's ceiling holds here: not where the contract behind it assumes an input that was
+  // not recorded.
+  bool ceiling_holds = true;
   // First axis: false for rows whose inputs repeat an earlier row's bit for bit (their rounding errors repeat
   // too, and would add up in a whole-tensor statistic). Empty: all distinct.
   std::vector<bool> distinct_row;

@@ -163,7 +163,8 @@ std::vector<WorstPoint> worst_points(const TensorView& actual, const Replay& rep
   const auto limits = [&](const Tensor& tensor) {
     return bounded ? tensor.values<double>() : std::span<const double>{};
   };
-  const Gates gates(expected, limits(replay.bound), limits(replay.roundings), tolerance, actual.dtype);
+  const Gates gates(expected, limits(replay.bound), limits(replay.roundings),
+                    tolerance_for(replay, tolerance), actual.dtype);
   const auto worse = [](const WorstPoint& a, const WorstPoint& b) { return a.share > b.share; };
   std::vector<WorstPoint> worst;
   for_each_pair(actual, expected, view_of(replay.allowed), [&](std::int64_t index, double x, double y) {

@@ -93,15 +93,16 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
   const bool own = !suspect.bound.empty() && suspect.bound.shape() == suspect.expected.shape();
   const bool own_roundings =
       !suspect.roundings.empty() && suspect.roundings.shape() == suspect.expected.shape();
+  const Tolerance tolerance = tolerance_for(right, question.tolerance);
   const DType dtype = question.actual.dtype;
   const bool half = dtype == DType::bf16 || dtype == DType::f16;
   // An exact op's mistake is computed in f64: storing it in a half type rounds it.
   const Tensor stored_only = exact && half ? Tensor(DType::f64, suspect.expected.shape()) : Tensor();
   const Answer there(suspect, own ? suspect.bound : (same_shape ? (exact ? stored_only : usual) : none),
-                     own_roundings ? suspect.roundings : (same_shape ? usual_roundings : none),
-                     question.tolerance, dtype);
+                     own_roundings ? suspect.roundings : (same_shape ? usual_roundings : none), tolerance,
+                     dtype);
   if (!same_shape) return measure_other_shape(question, suspect, there, fit);
-  const Answer here(right, usual, usual_roundings, question.tolerance, dtype);
+  const Answer here(right, usual, usual_roundings, tolerance, dtype);
   Distance to_suspect, to_right;  // of all, and of the elements in question
   Distance asked_suspect, asked_right;
   std::int64_t explained = 0, wrong = 0;
@@ -237,8 +238,8 @@ std::vector<bool> beyond_gate(const TensorView& actual, const Replay& right, con
   if (!(actual.shape == right.expected.shape())) return {};
   static const Tensor none;
   const bool exact = tolerance.rule == Rule::exact;
-  const Answer answer(right, exact ? none : right.bound, exact ? none : right.roundings, tolerance,
-                      actual.dtype);
+  const Answer answer(right, exact ? none : right.bound, exact ? none : right.roundings,
+                      tolerance_for(right, tolerance), actual.dtype);
   std::vector<bool> beyond;
   for (std::int64_t i = 0; i < actual.elements(); ++i) {
     const bool masked = forbidden(right.allowed, i);

@@ -141,6 +141,7 @@ Replay replay_rope(const ReplayModel& model, const Recorded& in, OpSite site) {
   at::Tensor cos;
   at::Tensor sin;
   at::Tensor bound = ops::rope_bound(x, factor);
+  bool ceiling_holds = true;  // that of the contract for given cosines and sines
   if (given) {
     cos = in.probe({Probe::cos, -1}, rows);
     sin = in.probe({Probe::sin, -1}, rows);
@@ -150,9 +151,11 @@ Replay replay_rope(const ReplayModel& model, const Recorded& in, OpSite site) {
     cos = angles.cos() * factor;
     sin = angles.sin() * factor;
     if (!frequencies.recorded) bound = ops::rope_bound_own_table(x, cos, sin, angles);
+    ceiling_holds = frequencies.recorded;
   }
   Replay replay = bounded(ops::rope(x, cos, sin), bound, distinct_rows({x, cos, sin}));
   replay.trivial = all_at_zero(in.positions(rows));
+  replay.ceiling_holds = ceiling_holds;
   return replay;
 }
 

@@ -110,14 +110,19 @@ void add_layout(Lineup& lineup) {
     const std::int64_t heads = probe == Probe::q_proj ? here.model.config.num_attention_heads
                                                       : here.model.config.num_key_value_heads;
     for (const bool to_interleaved : {true, false}) {
-      lineup.add(to_interleaved ? "rows permuted for interleaved rotary pairs"
-                                : "rows permuted back from interleaved rotary pairs",
-                 "the checkpoint was converted for the other pairing of rotary channels",
-                 [=](const Scene& s) {
-                   const at::Tensor b = s.weight(".bias");
-                   return product(s.input(0), reordered(s.weight(), heads, to_interleaved),
-                                  b.defined() ? reordered(b, heads, to_interleaved) : b);
-                 });
+      const std::string name = to_interleaved ? "rows permuted for interleaved rotary pairs"
+                                              : "rows permuted back from interleaved rotary pairs";
+      for (const bool bias_too : {true, false}) {
+        if (!bias_too && !here.weight(".bias").defined()) continue;
+        lineup.add(bias_too ? name : name + ", the bias not",
+                   "the checkpoint was converted for the other pairing of rotary channels",
+                   [=](const Scene& s) {
+                     const at::Tensor b = s.weight(".bias");
+                     const bool moved = bias_too && b.defined();
+                     return product(s.input(0), reordered(s.weight(), heads, to_interleaved),
+                                    moved ? reordered(b, heads, to_interleaved) : b);
+                   });
+      }
     }
   }
   if (probe == Probe::o_proj) {
