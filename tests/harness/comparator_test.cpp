@@ -190,6 +190,9 @@ TEST_CASE("comparator: a ceiling fails what a wide bound would let pass, scaled 
   tolerance.ceiling = 1e-3;            // times 4, the row's largest value
   CHECK(compare(f32({4}, {1.003f, 2, -3, 4}), four_values(), tolerance).verdict == Verdict::passed);
   CHECK(compare(f32({4}, {1.005f, 2, -3, 4}), four_values(), tolerance).verdict == Verdict::failed);
+  Replay without = four_values();
+  without.ceiling_holds = false;
+  CHECK(compare(f32({4}, {1.005f, 2, -3, 4}), without, tolerance).verdict == Verdict::passed);
 }
 
 TEST_CASE("comparator: a common factor hidden under every element's bound shows as a slope") {

@@ -129,6 +129,7 @@ TEST_CASE("rope: recorded cos and sin are data", "[reference][rope]") {
   step.set({Probe::cos, -1}, cos);
   step.set({Probe::sin, -1}, sin);
   const Replay replay = small.replay({Probe::q_rope, 0}, step);
+  CHECK(replay.ceiling_holds);
   for (std::int64_t row = 0; row < 2; ++row) {
     for (std::int64_t head = 0; head < 4; ++head) {
       for (std::int64_t i = 0; i < 10; ++i) {
@@ -150,6 +151,7 @@ TEST_CASE("rope: an engine's own table of frequencies widens the bound with the 
   const Tensor k = random_tensor({1, 20}, 6);
   step.set({Probe::k_proj, 0}, k);
   const Replay rotated = small.replay({Probe::k_rope, 0}, step);
+  CHECK_FALSE(rotated.ceiling_holds);  // of 1e-6: a contract for given cosines and sines
   const Replay cos = small.replay({Probe::cos, -1}, step);
   for (std::int64_t i = 0; i < 10; ++i) {
     const auto frequency = static_cast<float>(std::pow(10000.0, -2.0 * static_cast<double>(i % 5) / 10.0));
