@@ -45,6 +45,14 @@ void attend_by_tile(const CpuContext& context, const AttentionInput& in, float* 
   });
 }
 
+// When the sums of a row are whole, whoever made its parts.
+void store_rows(const CpuContext& context, const AttentionInput& in, float* out) {
+  const std::int64_t width = in.heads * in.head_dim;
+  context.pool.parallel_for(in.tokens, CpuContext::grain(width), [&](std::int64_t begin, std::int64_t end) {
+    context.store(out + begin * width, (end - begin) * width);
+  });
+}
+
 }  // namespace
 
 void attention(const CpuContext& context, const AttentionInput& in, float* out) {
@@ -53,6 +61,7 @@ void attention(const CpuContext& context, const AttentionInput& in, float* out) 
   } else {
     attend_by_tile(context, in, out);
   }
+  store_rows(context, in, out);
 }
 
 void attention_scores(const CpuContext& context, const AttentionInput& in, float* scores) {
@@ -79,6 +88,7 @@ void attention_context(const CpuContext& context, const AttentionInput& in, cons
       context_row(context, in, tile.head, query, probs + (tile.head * in.tokens + query) * in.length, out);
     }
   });
+  store_rows(context, in, out);
 }
 
 }  // namespace plumbline::native

@@ -30,10 +30,12 @@ struct AttentionInput {
   std::int64_t past() const { return length - tokens; }
 };
 
-// context: [tokens, heads * head_dim]. The same bits as the three functions below, without their memory.
+// context: [tokens, heads * head_dim], as CpuContext::store leaves it. The same bits as the three functions
+// below, without their memory.
 void attention(const CpuContext& context, const AttentionInput& input, float* out);
 
-// scores: [heads, tokens, length], scaled, before the mask: forbidden places hold raw scores.
+// Scores and weights stay f32 whatever the storage dtype. scores: [heads, tokens, length], scaled, before the
+// mask: forbidden places hold raw scores.
 void attention_scores(const CpuContext& context, const AttentionInput& input, float* scores);
 // probs: [heads, tokens, length], exactly 0 where forbidden.
 void attention_probs(const CpuContext& context, const AttentionInput& input, const float* scores,

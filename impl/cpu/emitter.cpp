@@ -1,6 +1,7 @@
 #include "impl/cpu/emitter.h"
 
 #include "harness/error.h"
+#include "impl/half.h"
 
 namespace plumbline::native {
 
@@ -14,6 +15,18 @@ void Emitter::tensor(OpSite site, const BatchStep& step, const MutableTensorView
     case Access::write:
       return sink_.modify(id, view);
   }
+}
+
+void Emitter::tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const {
+  const Access wanted = access(site, step);
+  if (wanted == Access::none) return;
+  const DType dtype = kept_in(site.probe, storage_, precision_);
+  if (dtype == DType::f32) return tensor(site, step, MutableTensorView(data, dtype, shape));
+  Tensor shown(dtype, shape);
+  const MutableTensorView view = shown.mutable_view();
+  narrow(dtype, data, shape.elements(), static_cast<std::byte*>(view.mutable_data));
+  tensor(site, step, view);
+  if (wanted == Access::write) widen(dtype, shown.bytes().data(), shape.elements(), data);
 }
 
 void Emitter::discrete(OpSite site, const BatchStep& step, const TensorView& view) const {

@@ -8,16 +8,16 @@ namespace plumbline::native {
 
 class Emitter {
  public:
-  Emitter(ProbeSink& sink, const Batch& batch) : sink_(sink), batch_(batch) {}
+  Emitter(ProbeSink& sink, const Batch& batch, DType storage, const Precision& precision)
+      : sink_(sink), batch_(batch), storage_(storage), precision_(precision) {}
 
   using Access = ProbeSink::Access;
   Access access(OpSite site, const BatchStep& step) const { return sink_.access({site, step.sequence}); }
   bool wants(OpSite site, const BatchStep& step) const { return access(site, step) != Access::none; }
 
-  // A floating tensor of one sequence, contiguous; may be written to where the sink asks.
-  void tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const {
-    tensor(site, step, MutableTensorView(data, DType::f32, shape));
-  }
+  // A floating tensor of one sequence, contiguous; may be written to where the sink asks. `data` holds values
+  // of the dtype that the engine keeps the probe in, and the sink sees that dtype.
+  void tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const;
   void tensor(OpSite site, const BatchStep& step, const MutableTensorView& view) const;
   // A discrete tensor of one sequence, for reading only.
   void discrete(OpSite site, const BatchStep& step, const TensorView& view) const;
@@ -29,6 +29,8 @@ class Emitter {
  private:
   ProbeSink& sink_;
   const Batch& batch_;
+  DType storage_;
+  const Precision& precision_;
 };
 
 }  // namespace plumbline::native

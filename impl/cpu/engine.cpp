@@ -42,11 +42,15 @@ class CpuEngine final : public Engine {
         config_(load_config(directory)),
         derived_(derive(config_)),
         checkpoint_(open(directory, config_)),
-        weights_(checkpoint_, config_),
+        weights_(checkpoint_, config_, options.storage),
         inv_freq_(inverse_frequencies(config_)) {
     info_.name = "native-cpu";
     info_.isa = kernels_.name;
     info_.threads = pool_.threads();
+    info_.storage = options.storage;
+    if (info_.storage != DType::f32) {
+      info_.precision = {.rotary = DType::f32, .scores = DType::f32, .probs = DType::f32};
+    }
   }
 
   const EngineInfo& info() const override { return info_; }
@@ -99,8 +103,9 @@ Logits CpuEngine::forward(std::span<const SequenceStep> steps, Cache& cache, Pro
   for (const BatchStep& step : batch.steps) growth.push_back({step.sequence, step.rows});
 
   CacheTransaction transaction(*own, growth);
-  const CpuContext context{kernels_, pool_};
-  native::forward(context, {config_, derived_, weights_, inv_freq_}, batch, *own, sink, workspace_);
+  const CpuContext context{kernels_, pool_, info_.storage};
+  native::forward(context, {config_, derived_, weights_, inv_freq_, info_.precision}, batch, *own, sink,
+                  workspace_);
   transaction.commit();
 
   Logits logits;
@@ -114,9 +119,10 @@ Logits CpuEngine::forward(std::span<const SequenceStep> steps, Cache& cache, Pro
 }  // namespace
 
 std::unique_ptr<Engine> make_cpu_engine(const std::filesystem::path& directory, const CpuOptions& options) {
-  if (options.storage != DType::f32) {
-    throw Error(fmt::format("storage dtype {} is not there", dtype_name(options.storage)), "cpu engine",
-                "f32 is");
+  const DType storage = options.storage;
+  if (storage != DType::f32 && storage != DType::bf16 && storage != DType::f16) {
+    throw Error(fmt::format("storage dtype {} is not there", dtype_name(storage)), "cpu engine",
+                "f32, bf16 or f16");
   }
   return std::make_unique<CpuEngine>(directory, options);
 }

@@ -24,7 +24,7 @@ class ForwardPass {
         model_(model),
         batch_(batch),
         cache_(cache),
-        emit_(sink, batch),
+        emit_(sink, batch, context.storage, model.precision),
         w_(workspace) {}
 
   void run() {

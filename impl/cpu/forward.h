@@ -32,6 +32,7 @@ struct Model {
   const DerivedArchitecture& derived;
   const ModelWeights& weights;
   const std::vector<float>& inv_freq;
+  const Precision& precision;
 };
 
 // Leaves the logits in workspace.logits. The cache must be in a transaction for these steps.

@@ -12,7 +12,8 @@ std::vector<const Kernels*> runnable() {
   std::vector<const Kernels*> all;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f")) all.push_back(&kAvx512Kernels);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back(&kAvx2Kernels);
+  const bool half = __builtin_cpu_supports("f16c");
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && half) all.push_back(&kAvx2Kernels);
 #endif
   all.push_back(&kScalarKernels);
   return all;

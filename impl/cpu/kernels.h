@@ -3,7 +3,8 @@
 // ORDER OF SUMS. Every sum along features is 16 interleaved f32 lanes: lane l takes the terms l, l + 16, …,
 // each by one fused multiply-add; the last, shorter group is padded with zeros; then lanes are added as a
 // tree, l + (l + 8), l + (l + 4), l + (l + 2), l + (l + 1). So a sum has the same bits on every instruction
-// set, for one row or many, whichever thread computes it.
+// set, for one row or many, whichever thread computes it. Weights of half a float are widened, which is
+// exact, in registers or, for many rows, in cache: a sum's bits are those over the widened weights in f32.
 //
 // The units that define these are compiled with instruction sets the machine may lack. They include nothing
 // but this header, impl/cpu/lane_*.h, impl/exp_lanes.h and intrinsics: an inline function of a shared header,
@@ -14,12 +15,22 @@
 
 namespace plumbline::native {
 
-// y[r, o] = sum over k of x[r, k] * w[o, k], then + bias[o]. Strides count floats between rows.
-struct MatmulArgs {
+// Bits of half a float; what they are a number of.
+struct Bf16 {
+  std::uint16_t bits;
+};
+struct F16 {
+  std::uint16_t bits;
+};
+
+// y[r, o] = sum over k of x[r, k] * w[o, k], then + bias[o]. Strides count elements between rows. Weight:
+// float, Bf16 or F16.
+template <typename Weight>
+struct MatmulOf {
   const float* x;  // [rows, depth]
   std::int64_t x_stride;
   std::int64_t rows;
-  const float* w;  // [outs, depth]
+  const Weight* w;  // [outs, depth]
   std::int64_t w_stride;
   std::int64_t outs;
   std::int64_t depth;
@@ -28,8 +39,9 @@ struct MatmulArgs {
   std::int64_t y_stride;
   // [outs * depth], or null: memory that will be read next. Asked for line after line meanwhile: a processor
   // sees that order coming, and the one in which a tile reads rows far apart it does not.
-  const float* ahead = nullptr;
+  const Weight* ahead = nullptr;
 };
+using MatmulArgs = MatmulOf<float>;
 
 // Values that follow each other, `stride` floats apart.
 struct ValueRun {
@@ -67,9 +79,15 @@ struct SoftmaxArgs {
 struct Kernels {
   const char* name;  // "avx512", "avx2", "scalar"
   void (*matmul)(const MatmulArgs& args);
+  void (*matmul_bf16)(const MatmulOf<Bf16>& args);
+  void (*matmul_f16)(const MatmulOf<F16>& args);
   float (*sum_squares)(const float* x, std::int64_t count);
   void (*weighted_sum)(const WeightedSumArgs& args);
   void (*softmax)(const SoftmaxArgs& args);
+  // Each value to the nearest that its half type has, ties to even; it stays an f32. Beyond the largest: an
+  // infinity; a NaN is quiet. IEEE 754, 4.3.1; the values of impl/half.h's narrow().
+  void (*round_bf16)(float* values, std::int64_t count);
+  void (*round_f16)(float* values, std::int64_t count);
 };
 
 extern const Kernels kScalarKernels;

@@ -1,4 +1,4 @@
-// Sixteen lanes as two AVX registers. Compiled with -mavx2 -mfma (see kernels.h about includes).
+// Sixteen lanes as two AVX registers. Compiled with -mavx2 -mfma -mf16c (see kernels.h about includes).
 #include <immintrin.h>
 
 #include "impl/cpu/lane_kernels.h"
@@ -19,6 +19,7 @@ struct Avx2Lanes {
   static constexpr int kGroupWide = 2;
   using Floats = float __attribute__((vector_size(32)));
   using Ints = std::int32_t __attribute__((vector_size(32)));
+  using Bits = std::uint32_t __attribute__((vector_size(32)));
 
   static Vector zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static Vector broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -30,6 +31,21 @@ struct Avx2Lanes {
   }
   static Vector load_first(const float* p, std::int64_t count) {
     return {_mm256_maskload_ps(p, mask(count)), _mm256_maskload_ps(p + 8, mask(count - 8))};
+  }
+  static __m256 widen(Bf16, __m128i halves) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+  }
+  static __m256 widen(F16, __m128i halves) { return _mm256_cvtph_ps(halves); }
+  template <typename Half>
+  static Vector load(const Half* p) {
+    const auto* eight = reinterpret_cast<const __m128i*>(p);
+    return {widen(Half{}, _mm_loadu_si128(eight)), widen(Half{}, _mm_loadu_si128(eight + 1))};
+  }
+  template <typename Half>
+  static Vector load_first(const Half* p, std::int64_t count) {
+    Half filled[kLanes] = {};
+    for (std::int64_t i = 0; i < count; ++i) filled[i] = p[i];
+    return load(filled);
   }
   static void store(float* p, const Vector& v) {
     _mm256_storeu_ps(p, v.low);
@@ -59,7 +75,7 @@ struct Avx2Lanes {
     _mm_storel_pi(reinterpret_cast<__m64*>(sums),
                   _mm_unpacklo_ps(_mm256_castps256_ps128(one), _mm256_extractf128_ps(one, 1)));
   }
-  static void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 };
 
 }  // namespace

@@ -35,19 +35,19 @@ void lane_sums(const typename L::Vector (&lanes)[kOuts], float* sums) {
 }
 
 // Where the weights of the next outputs begin, or these where there are no more.
-template <int kOuts>
-const float* next_weights(const MatmulArgs& args, std::int64_t out) {
+template <int kOuts, typename Weight>
+const Weight* next_weights(const MatmulOf<Weight>& args, std::int64_t out) {
   return args.w + (out + 2 * kOuts <= args.outs ? out + kOuts : out) * args.w_stride;
 }
 
 // Rows row .. row + kRows and outputs out .. out + kOuts, each with lanes of its own. `lanes`: [kRows, kOuts,
 // 16]. kAhead: asks for the weights of the next outputs meanwhile.
-template <typename L, int kRows, int kOuts, bool kAhead>
-void matmul_tile(const MatmulArgs& args, const DepthBlock& block, std::int64_t row, std::int64_t out,
+template <typename L, int kRows, int kOuts, bool kAhead, typename Weight>
+void matmul_tile(const MatmulOf<Weight>& args, const DepthBlock& block, std::int64_t row, std::int64_t out,
                  float* lanes) {
   using Vector = typename L::Vector;
   const float* x = args.x + row * args.x_stride;
-  const float* w = args.w + out * args.w_stride;
+  const Weight* w = args.w + out * args.w_stride;
   Vector sums[kRows][kOuts];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -56,7 +56,8 @@ void matmul_tile(const MatmulArgs& args, const DepthBlock& block, std::int64_t r
       sums[r][o] = block.first ? L::zero() : L::load(lanes + (r * kOuts + o) * kLanes);
     }
   }
-  const float* ahead = args.ahead == nullptr ? next_weights<kOuts>(args, out) : args.ahead + out * args.depth;
+  const Weight* ahead =
+      args.ahead == nullptr ? next_weights<kOuts>(args, out) : args.ahead + out * args.depth;
   const std::int64_t ahead_stride = args.ahead == nullptr ? args.w_stride : kLanes;
   const std::int64_t ahead_step = args.ahead == nullptr ? 1 : kOuts;
   const std::int64_t rest = (block.end - block.begin) % kLanes;
@@ -102,9 +103,9 @@ void matmul_tile(const MatmulArgs& args, const DepthBlock& block, std::int64_t r
 }
 
 // The same for a number of rows that is known late: 1 to kMost.
-template <typename L, int kMost, int kOuts, bool kAhead>
-void matmul_tile_of(std::int64_t rows, const MatmulArgs& args, const DepthBlock& block, std::int64_t row,
-                    std::int64_t out, float* lanes) {
+template <typename L, int kMost, int kOuts, bool kAhead, typename Weight>
+void matmul_tile_of(std::int64_t rows, const MatmulOf<Weight>& args, const DepthBlock& block,
+                    std::int64_t row, std::int64_t out, float* lanes) {
   if constexpr (kMost > 1) {
     if (rows < kMost) return matmul_tile_of<L, kMost - 1, kOuts, kAhead>(rows, args, block, row, out, lanes);
   }
@@ -112,8 +113,8 @@ void matmul_tile_of(std::int64_t rows, const MatmulArgs& args, const DepthBlock&
 }
 
 // `lanes`: [last_row - first_row, kOuts, 16]; null where the depth is not cut up.
-template <typename L, int kOuts>
-void matmul_rows(const MatmulArgs& args, const DepthBlock& block, std::int64_t first_row,
+template <typename L, int kOuts, typename Weight>
+void matmul_rows(const MatmulOf<Weight>& args, const DepthBlock& block, std::int64_t first_row,
                  std::int64_t last_row, std::int64_t out, float* lanes) {
   const auto waiting = [&](std::int64_t at) {
     return lanes == nullptr ? nullptr : lanes + (at - first_row) * kOuts * kLanes;
@@ -141,8 +142,8 @@ void matmul_rows(const MatmulArgs& args, const DepthBlock& block, std::int64_t f
 
 // Rows [first_row, last_row) and outputs [first_out, last_out): at most kPanelRows x kPanelOuts where the
 // depth is cut up, since all their lanes wait at once.
-template <typename L>
-void matmul_panel(const MatmulArgs& args, const DepthBlock& block, std::int64_t first_row,
+template <typename L, typename Weight>
+void matmul_panel(const MatmulOf<Weight>& args, const DepthBlock& block, std::int64_t first_row,
                   std::int64_t last_row, std::int64_t first_out, std::int64_t last_out, float* lanes) {
   const std::int64_t lanes_per_out = block.first && block.last ? 0 : (last_row - first_row) * kLanes;
   std::int64_t out = first_out;
@@ -155,11 +156,16 @@ void matmul_panel(const MatmulArgs& args, const DepthBlock& block, std::int64_t 
   }
 }
 
+// Into how long blocks a depth is cut.
+inline std::int64_t block_depth(std::int64_t depth) {
+  const std::int64_t blocks = (depth + kDepthBlock - 1) / kDepthBlock;
+  return ((depth + blocks - 1) / blocks + kLanes - 1) / kLanes * kLanes;
+}
+
 template <typename L>
 void matmul_in_blocks(const MatmulArgs& args, std::int64_t first_row, std::int64_t last_row) {
   alignas(64) float lanes[kPanelRows * kPanelOuts * kLanes];
-  const std::int64_t blocks = (args.depth + kDepthBlock - 1) / kDepthBlock;
-  const std::int64_t step = ((args.depth + blocks - 1) / blocks + kLanes - 1) / kLanes * kLanes;
+  const std::int64_t step = block_depth(args.depth);
   for (std::int64_t out = 0; out < args.outs; out += kPanelOuts) {
     const std::int64_t last_out = out + kPanelOuts < args.outs ? out + kPanelOuts : args.outs;
     for (std::int64_t k = 0; k < args.depth; k += step) {
@@ -178,7 +184,7 @@ void matmul(const MatmulArgs& args) {
     if (args.depth > kDepthBlock && last - first > L::kRows) {
       matmul_in_blocks<L>(args, first, last);
     } else {
-      matmul_panel<L>(args, {0, args.depth, true, true}, first, last, 0, args.outs, nullptr);
+      matmul_panel<L>(args, DepthBlock{0, args.depth, true, true}, first, last, 0, args.outs, nullptr);
     }
   }
 }

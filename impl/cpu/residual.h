@@ -1,4 +1,4 @@
-// Residual connection: out = a + b, each sum rounded once to f32.
+// Residual connection: out = a + b, each sum in f32, as CpuContext::store leaves it.
 #pragma once
 
 #include <cstdint>

@@ -13,6 +13,7 @@ void rms_norm(const CpuContext& context, const float* weight, float eps, const f
       const float mean_square = context.kernels.sum_squares(in, width) / static_cast<float>(width);
       const float scale = 1.0f / std::sqrt(mean_square + eps);
       for (std::int64_t i = 0; i < width; ++i) out[i] = in[i] * scale * weight[i];
+      context.store(out, width);
     }
   };
   context.pool.parallel_for(rows, CpuContext::grain(width), part);

@@ -91,6 +91,7 @@ void rope(const CpuContext& context, float* x, std::int64_t tokens, std::int64_t
           second[i] = x2 * c[i + half] + x1 * s[i + half];
         }
       }
+      context.store(x + token * heads * head_dim, heads * head_dim);
     }
   };
   context.pool.parallel_for(tokens, CpuContext::grain(heads * head_dim), part);

@@ -23,7 +23,8 @@ void cos_sin(std::span<const std::int64_t> positions, std::span<const float> inv
              float* cos, float* sin);
 
 // In place. x: [tokens, heads, head_dim]; cos, sin: [tokens, head_dim].
-// x1' = x1 cos - x2 sin, x2' = x2 cos + x1 sin, with x1 and x2 the halves of a head.
+// x1' = x1 cos - x2 sin, x2' = x2 cos + x1 sin, with x1 and x2 the halves of a head; in f32, left as
+// CpuContext::store leaves it.
 void rope(const CpuContext& context, float* x, std::int64_t tokens, std::int64_t heads, std::int64_t head_dim,
           const float* cos, const float* sin);
 

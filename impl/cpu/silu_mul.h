@@ -8,6 +8,7 @@
 namespace plumbline::native {
 
 // `count` floats each; out may be gate or up. exp(-gate) overflows below -88.7: the result is then 0.
+// Computed in f32, left as CpuContext::store leaves it.
 void silu_mul(const CpuContext& context, const float* gate, const float* up, std::int64_t count, float* out);
 
 }  // namespace plumbline::native

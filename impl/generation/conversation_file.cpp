@@ -99,6 +99,10 @@ std::vector<float> all_layers(const SavedConversation& saved, const std::string&
   return values;
 }
 
+std::string storage_name(const Generator& generator) {
+  return std::string(dtype_name(generator.engine().info().storage));
+}
+
 // Whether the cache has the saved keys and values now.
 bool restore_keys(const SavedConversation& saved, const Generator& generator) {
   auto* const cache = dynamic_cast<NativeCache*>(&generator.context().cache());
@@ -124,7 +128,8 @@ void Conversation::save(const std::filesystem::path& path) const {
   const Json state{{"turns", turns},
                    {"opening", opening_},
                    {"settings", json_of(settings_)},
-                   {"seed", generator_.settings().seed}};
+                   {"seed", generator_.settings().seed},
+                   {"storage", storage_name(generator_)}};
   const auto tokens = Tensor::from(DType::i32, Shape{held.length()}, held.tokens());
   const auto positions = Tensor::from(DType::i64, Shape{held.length()}, held.positions());
   std::vector<NamedView> views{{"tokens", tokens.view()}, {"positions", positions.view()}};
@@ -164,7 +169,9 @@ Conversation Conversation::load(const std::filesystem::path& path, const Generat
     if (static_cast<std::int64_t>(tokens.size()) > context.limit())
       saved.fail(fmt::format("has {} tokens, the context {}", tokens.size(), context.limit()));
     context.clear();
-    const bool has_keys = restore_keys(saved, conversation.generator_);
+    // Another storage dtype computes other keys, whichever cache holds them.
+    const bool same_storage = state.value("storage", "f32") == storage_name(base);
+    const bool has_keys = same_storage && restore_keys(saved, conversation.generator_);
     if (context.cached() > static_cast<std::int64_t>(tokens.size())) saved.fail("has more keys than tokens");
     context.restore(tokens, positions);
     if (!has_keys && !context.exact()) saved.fail("had turns evicted, and its keys do not fit this cache");

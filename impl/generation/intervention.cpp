@@ -8,6 +8,7 @@
 
 #include "harness/error.h"
 #include "impl/generation/row_probes.h"
+#include "impl/half.h"
 
 namespace plumbline::native {
 namespace {
@@ -140,21 +141,30 @@ ProbeSink::Access Interventions::access(const ProbeId& id) const {
 }
 
 void Interventions::modify(const ProbeId& id, const MutableTensorView& view) {
-  if (view.device.kind != DeviceKind::cpu || view.dtype != DType::f32 || !view.is_contiguous()) {
-    throw Error("cannot be written: it is not f32 on the host", site_name(id.site));
+  const bool readable = view.dtype == DType::f32 || view.dtype == DType::bf16 || view.dtype == DType::f16;
+  if (view.device.kind != DeviceKind::cpu || !readable || !view.is_contiguous()) {
+    throw Error("cannot be written: it is not f32, bf16 or f16 on the host", site_name(id.site));
   }
+  if (view.dtype == DType::f32) return change(id, view.shape, static_cast<float*>(view.mutable_data));
+  auto* const halves = static_cast<std::byte*>(view.mutable_data);
+  std::vector<float> wide(static_cast<std::size_t>(view.elements()));
+  widen(view.dtype, halves, view.elements(), wide.data());
+  change(id, view.shape, wide.data());
+  narrow(view.dtype, wide.data(), view.elements(), halves);
+}
+
+void Interventions::change(const ProbeId& id, const Shape& shape, float* values) {
   const std::span<const std::int64_t> positions = positions_.at(id.sequence);
-  const auto rows = static_cast<std::size_t>(view.shape[0]);
+  const auto rows = static_cast<std::size_t>(shape[0]);
   require(rows <= positions.size(), "intervention: more rows than begin() said");
   const auto shown = positions.last(rows);  // of logits, the last ones
-  const std::int64_t width = rows == 0 ? 0 : view.elements() / view.shape[0];
+  const std::int64_t width = rows == 0 ? 0 : shape.elements() / shape[0];
   for (const Prepared& each : at_.at(id.site)) {
     if (each.what.sequence && *each.what.sequence != id.sequence) continue;
     for (std::size_t row = 0; row < rows; ++row) {
       const std::optional<std::int64_t> index = each.what.positions.index_of(shown[row]);
       if (!index) continue;
-      change_row(each, *index,
-                 static_cast<float*>(view.mutable_data) + static_cast<std::int64_t>(row) * width);
+      change_row(each, *index, values + static_cast<std::int64_t>(row) * width);
     }
   }
 }

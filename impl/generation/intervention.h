@@ -61,6 +61,8 @@ class Interventions final : public StepSink {
   Prepared prepare(Intervention what) const;
   void check_replacements(OpSite site, const std::vector<Prepared>& list) const;
   bool acts(const Prepared& each, const ProbeId& id) const;
+  // [rows, …] of a probe, in f32.
+  void change(const ProbeId& id, const Shape& shape, float* values);
   static void change_row(const Prepared& each, std::int64_t index, float* row);
 
   Engine& engine_;

@@ -41,6 +41,7 @@ void with_every_context(Body body) {
 // The largest error as a share of u√n(R + Q), the bound of a linear layer; see docs/tolerances.md.
 double linear_share(const LinearWeights& w, std::span<const float> x, std::int64_t rows,
                     std::span<const float> y) {
+  const auto* weight = std::get<const float*>(w.weight);
   double worst = 0;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t out = 0; out < w.outs; ++out) {
@@ -48,7 +49,7 @@ double linear_share(const LinearWeights& w, std::span<const float> x, std::int64
       double sum = 0, squares = bias * bias, low = std::min(bias, -bias), high = -low;
       for (std::int64_t k = 0; k < w.depth; ++k) {
         const double term =
-            static_cast<double>(x[static_cast<std::size_t>(row * w.depth + k)]) * w.weight[out * w.depth + k];
+            static_cast<double>(x[static_cast<std::size_t>(row * w.depth + k)]) * weight[out * w.depth + k];
         sum += term;
         squares += term * term;
         low = std::min(low, sum);

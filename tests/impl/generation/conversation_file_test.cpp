@@ -85,6 +85,22 @@ TEST_CASE("saved conversation: a cache that cannot take its keys reads the token
   CHECK(base.generate(whole).tokens == output.tokens);
 }
 
+TEST_CASE("saved conversation: keys of an engine of another storage dtype are not used") {
+  const ScratchDirectory scratch;
+  const auto path = scratch.path() / "talk.safetensors";
+  const auto engine = make_cpu_engine(tiny_model(), {.threads = 1, .storage = DType::bf16});
+  for (const DType cache : {DType::f32, DType::bf16}) {
+    const GeneratorSettings settings{.cache = {.max_sequences = 2, .dtype = cache}};
+    const Generator half(*engine, &tiny_tokenizer(), settings);
+    const Generator full(tiny_engine(), &tiny_tokenizer(), settings);
+    some_turns(half, sampled()).save(path);
+    CHECK(Conversation::load(path, half).context().cached() > 0);
+    CHECK(Conversation::load(path, full).context().cached() == 0);
+    some_turns(full, sampled()).save(path);
+    CHECK(Conversation::load(path, half).context().cached() == 0);
+  }
+}
+
 TEST_CASE("saved conversation: evicted turns stay evicted, with the keys that attended to them") {
   const ScratchDirectory scratch;
   const auto path = scratch.path() / "talk.safetensors";
