@@ -49,6 +49,10 @@ void record_final_logits(const JudgedPrompt& run, AccumulatedErrors& accumulated
 // The referee on trial: the reference must itself stand where Hugging Face stands.
 void record_reference_against_golden(const JudgedPrompt& run) {
   if (run.prompt.golden == nullptr) return;
+  if (!goldens_judge_subject()) {
+    const Trace exact = record_prefill(exact_reference(), run.prompt.ids, ProbeFilter({"lm_head"}));
+    return record_exact_reference_logits(run.prompt, recorded(exact, kLogits).view());
+  }
   const Trace f32 = record_prefill(reference(), run.prompt.ids, ProbeFilter({"lm_head"}));
   record_reference_logits(run.prompt, recorded(f32, kLogits).view(), recorded(run.truth, kLogits).view());
 }
@@ -152,7 +156,7 @@ TEST_CASE("3.4 layer by layer: the residual stream after each layer against the 
       record_golden_hidden(prompt, site_name(site), layer, actual);
     }
   }
-  if (!goldens()) record_skip("residual stream after each layer", "no goldens for these weights");
+  if (!goldens_judge_subject()) record_skip("residual stream after each layer", why_goldens_do_not_judge());
   accumulated.finish();
   std::vector<const Judgement*> judgements;
   for (const Prompt& prompt : chosen_prompts()) judgements.push_back(&judged(prompt).judgement);
@@ -210,6 +214,10 @@ TEST_CASE("3.6 generation quality: greedy text is the golden text", "[3.6]") {
   for (const Prompt& prompt : chosen_prompts()) {
     if (prompt.golden == nullptr) {
       record_skip("greedy text of " + prompt.name, "no golden continuation for these weights");
+      continue;
+    }
+    if (!goldens_judge_subject()) {
+      record_skip("greedy text of " + prompt.name, why_goldens_do_not_judge());
       continue;
     }
     GenerationOptions greedy;

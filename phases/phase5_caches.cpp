@@ -13,6 +13,7 @@
 #include "phases/support/sides.h"
 #include "phases/support/suite.h"
 #include "reference/engine.h"
+#include "reference/replay.h"
 
 namespace plumbline::phases {
 namespace {
@@ -37,13 +38,13 @@ double largest_error(const CacheContents& contents, const CacheContents& truth, 
 
 std::vector<std::string> accumulated_row(const HeadedModel& each, Engine& engine,
                                          const CacheContents& contents) {
-  std::unique_ptr<Engine> f32, f64;
+  std::unique_ptr<Engine> like, f64;
   if (!each.model.empty()) {
-    f32 = reference::make_engine(each.model, {DType::f32, 1});
-    f64 = reference::make_engine(each.model, {DType::f64, 1});
+    like = reference::make_engine(each.model, {options().dtype, 1});
+    f64 = reference::make_referee(each.model, options().dtype).truth;
   }
   const CacheContents truth(f64 ? *f64 : phases::truth(), contents.tokens());
-  const CacheContents theirs(f32 ? *f32 : phases::reference(), contents.tokens());
+  const CacheContents theirs(like ? *like : phases::reference(), contents.tokens());
   std::vector<std::string> row{each.name, heads_of(engine.config()), std::to_string(contents.tokens())};
   for (const SlotRole role : {SlotRole::key, SlotRole::value}) {
     for (const CacheContents* side : {&contents, &theirs})
@@ -132,7 +133,7 @@ TEST_CASE("5A.1 cache update: from empty caches on, every slot holds its own tok
   Refusals refusals;
   Evidence accumulated{
       "accumulated error of what the caches hold, against truth's full recompute",
-      {"model", "heads, of keys", "tokens", "keys", "keys, LibTorch f32", "values", "values, LibTorch f32"},
+      {"model", "heads, of keys", "tokens", "keys", "keys, LibTorch", "values", "values, LibTorch"},
       {}};
   for (const HeadedModel& each : with_all_kinds_of_heads()) {
     const std::unique_ptr<Engine> opened = each.model.empty() ? nullptr : open_subject(each.model);
@@ -142,6 +143,7 @@ TEST_CASE("5A.1 cache update: from empty caches on, every slot holds its own tok
       for (const CacheKind kind : kKinds) {
         CacheSpec spec;
         spec.kind = kind;
+        spec.dtype = options().dtype;
         spec.max_sequences = CacheContents::kSequences;
         spec.capacity = kind == CacheKind::fixed ? past + 6 : 0;
         const std::unique_ptr<Cache> cache = refusals.make(engine, spec);

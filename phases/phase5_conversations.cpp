@@ -110,6 +110,7 @@ TEST_CASE("5C.2 conversations: what a turn reads, and what is forgotten", "[5C.2
 }
 
 TEST_CASE("5C.2 conversations: the turns are transformers' with past_key_values", "[5C.2]") {
+  if (goldens() && !goldens_judge_subject()) return record_skip("golden turns", why_goldens_do_not_judge());
   const auto golden = goldens() ? read_generation_goldens(goldens()->directory) : std::nullopt;
   if (!golden) return record_skip("golden turns", "there are no generation goldens of this model");
   const auto kit = native_loop_kit(subject(), text_tokenizer().tokenizer);

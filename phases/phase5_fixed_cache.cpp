@@ -54,7 +54,7 @@ TEST_CASE("5C.3 fixed cache: what must not change a bit of the logits, over rand
     native.measure(*engine, name, seed, options().quick);
     measure_fast(fast, model.directory(), engine->config(), name, seed, 90);
     if (seed <= 4)
-      reference.measure(*reference::make_engine(model.directory(), {DType::f32, 1}), name, seed, true);
+      reference.measure(*reference::make_engine(model.directory(), {options().dtype, 1}), name, seed, true);
     if (options().engine != "cpu") continue;
     const auto open = [&](int threads, const std::string& isa) {
       return native::make_cpu_engine(model.directory(), {threads, isa, options().dtype});

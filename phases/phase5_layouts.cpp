@@ -129,9 +129,9 @@ TEST_CASE("5A.2 memory layout: the fixed cache reads back as the concatenating o
     record(check_same_bits(fmt::format("values, layer {}", layer), "fixed and concatenating",
                            caches[1]->read_value(layer, 0).view(), caches[0]->read_value(layer, 0).view()));
   }
-  // Keys and values, all layers, f32.
-  const std::int64_t per_token =
-      2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4;
+  // Keys and values, all layers.
+  const std::int64_t per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim *
+                                 static_cast<std::int64_t>(dtype_size(subject().info().storage));
   const auto bytes = [](const Cache& cache) { return std::to_string(cache.bytes()); };
   record_equal("bytes", "fixed cache, whole capacity", std::to_string(per_token * capacity),
                bytes(*caches[1]));

@@ -39,6 +39,15 @@ void record_golden_text(const Prompt& prompt, const GenerationResult& result) {
                  stop_reason_name(result.stop));
 }
 
+// In a half type another order of roundings moves a logit by more than many margins: the reference, which
+// rounds after each elementary operation, may write another text that is as right. Records a skip then.
+bool texts_can_be_told_apart(const std::string& what) {
+  if (options().dtype == DType::f32) return true;
+  record_skip(what, fmt::format("in {} both texts may be right: teacher-forced choices are judged in 3.6",
+                                dtype_name(options().dtype)));
+  return false;
+}
+
 }  // namespace
 
 TEST_CASE("5C.1 the loop, stopping: greedy text over the cache is the golden text and the reference's",
@@ -49,10 +58,13 @@ TEST_CASE("5C.1 the loop, stopping: greedy text over the cache is the golden tex
     if (prompt.golden != nullptr) options.max_new_tokens = prompt.golden->max_new_tokens;
     if (is_brief()) options.max_new_tokens = std::min<std::int64_t>(*options.max_new_tokens, 4);
     const GenerationResult native_result = native_greedy(prompt, options);
-    if (prompt.golden != nullptr) record_golden_text(prompt, native_result);
+    if (prompt.golden != nullptr && goldens_judge_subject()) record_golden_text(prompt, native_result);
+    if (prompt.golden != nullptr && !goldens_judge_subject())
+      record_skip("golden text of " + prompt.name, why_goldens_do_not_judge());
     record_equal("cache length is one behind the tokens", prompt.name,
                  std::to_string(prompt.ids.size() + native_result.tokens.size() - 1),
                  std::to_string(native_result.cache_length));
+    if (!texts_can_be_told_apart("tokens, native and reference, " + prompt.name)) continue;
     if (prompt.ids.size() > most) continue;  // the reference recomputes everything at each step
     const GenerationResult reference_result =
         reference::generate(reference(), *reference::make_sampler(), prompt.ids, options);
@@ -62,6 +74,8 @@ TEST_CASE("5C.1 the loop, stopping: greedy text over the cache is the golden tex
 }
 
 TEST_CASE("5C.1 the loop, stopping: 200 greedy tokens and sampled ones are transformers' own", "[5C.1]") {
+  if (goldens() && !goldens_judge_subject())
+    return record_skip("200 greedy tokens, and sampled ones", why_goldens_do_not_judge());
   const auto golden = goldens() ? read_generation_goldens(goldens()->directory) : std::nullopt;
   if (!golden)
     return record_skip("200 greedy tokens, and sampled ones",
@@ -79,6 +93,7 @@ TEST_CASE("5C.1 the loop, stopping: sampled text is the same on both sides when 
   options.sampling.top_p = 0.95;
   for (int i = 0; i < 24; ++i) options.uniforms.push_back((i * 37 % 100 + 0.5) / 100);
   for (const Prompt& prompt : {word(), words()}) {
+    if (!texts_can_be_told_apart("sampled tokens, " + prompt.name)) continue;
     record_equal(
         "sampled tokens", prompt.name,
         text_of(reference::generate(reference(), *reference::make_sampler(), prompt.ids, options).tokens),

@@ -1,6 +1,7 @@
 // The accumulated error: how far a whole run has drifted from truth's own. Where goldens say which checkpoint
 // this is, it is held to the contract for final logits. How far rounding alone may drift depends on the
-// model: for a checkpoint that nobody has measured it is shown and not judged, while each of its ops is.
+// model: for a checkpoint that nobody has measured, or in a half type, it is shown and not judged, while each
+// of its ops is.
 #pragma once
 
 #include <string>
@@ -13,12 +14,13 @@ namespace plumbline::phases {
 // Collects what one case shows; add_evidence() it when the case ends.
 class AccumulatedErrors {
  public:
-  // Checks of check_logits(): recorded under `what` where there are goldens, shown elsewhere.
+  // Checks of check_logits(): recorded under `what` where goldens judge the subject, shown
+  // elsewhere.
   void add(const std::string& what, std::vector<Check> checks);
   void add_logits(const JudgedPrompt& run);
-  // The most likely token at every position: truth's own. Without goldens, another one is shown where truth's
-  // margin between the two is within what both runs may be off: twice the larger of the contract for final
-  // logits and 4 times what the reference's own f32 run is off by in that row.
+  // The most likely token at every position: truth's own. Where none judge, another one is shown where
+  // truth's margin between the two is within what both runs may be off: twice the larger of the contract for
+  // final logits and 4 times what the reference's own run in the subject's dtype is off by in that row.
   void add_next_tokens(const JudgedPrompt& run);
   // Verdicts on the same choices (harness/token_verdict.h), with one row of the table for each prompt. A
   // wrong token fails, and drift where there are goldens; tie-flips fail where the whole case has more than

@@ -28,9 +28,13 @@ Tensor by_head(const Tensor& rows, const ModelConfig& config) {
 
 Tensor rounded(const Tensor& rows, DType dtype) {
   if (dtype == rows.dtype()) return rows;
+  std::vector<float> wide(static_cast<std::size_t>(rows.elements()));
+  for (std::size_t i = 0; i < wide.size(); ++i)
+    wide[i] = static_cast<float>(element_as_f64(rows.view(), static_cast<std::int64_t>(i)));
+  if (dtype == DType::f32) return Tensor::from<float>(dtype, rows.shape(), wide);
   Tensor out(dtype, rows.shape());
-  const auto to = out.values<std::uint16_t>();
-  std::ranges::transform(rows.values<float>(), to.begin(), dtype == DType::bf16 ? f32_to_bf16 : f32_to_f16);
+  std::ranges::transform(wide, out.values<std::uint16_t>().begin(),
+                         dtype == DType::bf16 ? f32_to_bf16 : f32_to_f16);
   return out;
 }
 
@@ -134,7 +138,7 @@ CacheContents::CacheContents(Engine& engine, std::int64_t tokens) : engine_(engi
     engine.forward({&step, 1}, *cache, recorder);
   }
   rows_ = rows_of(recorder.take(), engine.config());
-  tags_ = tags_of(rows_, DType::f32);
+  tags_ = tags_of(rows_, engine.info().storage);
 }
 
 std::vector<TokenId> CacheContents::sequence(int index) const {
@@ -175,7 +179,7 @@ std::vector<Check> CacheContents::check(Cache& cache, std::int64_t past, Feed fe
                                         const std::string& subject) const {
   const CacheSpec& spec = cache.spec();
   // What such a cache gives back is no longer the uncached run's.
-  const bool by_own_run = spec.dtype != DType::f32 || spec.when_full == WhenFull::ring;
+  const bool by_own_run = spec.dtype != engine_.info().storage || spec.when_full == WhenFull::ring;
   TraceRecorder recorder(engine_, by_own_run ? ProbeFilter({"*k_rope", "*v_proj"}) : ProbeFilter({"none"}));
   std::vector<std::int64_t> positions(static_cast<std::size_t>(tokens_));
   std::iota(positions.begin(), positions.end(), 0);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "impl/half.h"
 #include "phases/support/loop_checks.h"
 #include "phases/support/loop_oracle.h"
 
@@ -18,13 +19,17 @@ class RowsSink final : public ProbeSink {
   Access access(const ProbeId& id) const override { return id.site == site_ ? access_ : Access::none; }
   void receive(const ProbeId&, const TensorView& view) override {
     const Tensor copy = copy_host(view);
-    const auto values = copy.values<float>();
-    rows.insert(rows.end(), values.begin(), values.end());
+    const std::size_t before = rows.size();
+    rows.resize(before + static_cast<std::size_t>(view.elements()));
+    native::widen(view.dtype, copy.bytes().data(), view.elements(), rows.data() + before);
     width = view.shape[1];
   }
   void modify(const ProbeId&, const MutableTensorView& view) override {
-    auto* values = static_cast<float*>(view.mutable_data);
-    for (std::int64_t i = 0; i < view.shape.elements(); ++i) values[i] += 0.5f;
+    auto* const stored = static_cast<std::byte*>(view.mutable_data);
+    std::vector<float> values(static_cast<std::size_t>(view.elements()));
+    native::widen(view.dtype, stored, view.elements(), values.data());
+    for (float& value : values) value += 0.5f;
+    native::narrow(view.dtype, values.data(), view.elements(), stored);
   }
 
   std::vector<float> rows;
@@ -39,17 +44,17 @@ OpSite middle_stream(const LoopKit& kit) {
   return {Probe::mlp_residual, static_cast<int>(kit.engine().config().num_hidden_layers / 2)};
 }
 
-bool shows_f32_on_host(const LoopKit& kit) {
+bool shows_on_host(const LoopKit& kit) {
   const EngineInfo& info = kit.engine().info();
-  return info.device.kind == DeviceKind::cpu && info.storage == DType::f32;
+  return info.device.kind == DeviceKind::cpu && info.storage != DType::f64;
 }
 
 }  // namespace
 
 std::vector<Check> check_capture(const LoopKit& kit, const LoopPrompts& prompts) {
   const std::string what = "captured rows are those of the whole text";
-  if (!shows_f32_on_host(kit))
-    return {check_skipped(what, "the engine's activations are not f32 on the host")};
+  if (!shows_on_host(kit))
+    return {check_skipped(what, "the engine's activations are not f32, bf16 or f16 on the host")};
   const OpSite site = middle_stream(kit);
   SeenTokens with, without;
   native::GenerationRequest request = greedy_request(prompts.line, prompts.tokens);
@@ -82,8 +87,7 @@ std::vector<Check> check_capture(const LoopKit& kit, const LoopPrompts& prompts)
 
 std::vector<Check> check_intervention(const LoopKit& kit, const LoopPrompts& prompts) {
   const std::string what = "an intervention acts in prefill and at every later token";
-  if (!shows_f32_on_host(kit))
-    return {check_skipped(what, "the engine lets only f32 on the host be changed")};
+  if (!shows_on_host(kit)) return {check_skipped(what, "only f32, bf16 and f16 on the host can be changed")};
   const OpSite site = middle_stream(kit);
   SeenTokens seen;
   native::GenerationRequest request = greedy_request(prompts.line, prompts.tokens);

@@ -58,14 +58,15 @@ LogitRows feed_split(Engine& engine, Cache& cache, std::span<const TokenId> toke
   return rows;
 }
 
-CacheSpec growing(std::int64_t sequences) {
+CacheSpec growing(const Engine& engine, std::int64_t sequences) {
   CacheSpec spec;
+  spec.dtype = engine.info().storage;
   spec.max_sequences = sequences;
   return spec;
 }
 
 Tensor whole_prefill(Engine& engine, std::span<const TokenId> tokens) {
-  const std::unique_ptr<Cache> cache = engine.make_cache(growing());
+  const std::unique_ptr<Cache> cache = engine.make_cache(growing(engine));
   return std::move(feed(engine, *cache, {{0, tokens}}).front());
 }
 

@@ -29,7 +29,8 @@ LogitRows feed(Engine& engine, Cache& cache, const std::vector<Feeding>& feeding
 LogitRows feed_split(Engine& engine, Cache& cache, std::span<const TokenId> tokens,
                      const std::vector<std::int64_t>& split, SequenceId sequence = 0);
 
-CacheSpec growing(std::int64_t sequences = 1);
+// In the dtype that the engine stores.
+CacheSpec growing(const Engine& engine, std::int64_t sequences = 1);
 // In one call over a fresh cache that grows; logits of all positions [tokens, vocab].
 Tensor whole_prefill(Engine& engine, std::span<const TokenId> tokens);
 

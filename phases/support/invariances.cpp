@@ -72,7 +72,7 @@ void Invariances::cached_is_uncached(Run& run) {
   const std::int64_t prefill = between(run.random, 1, run.length());
   std::vector<std::int64_t> split{prefill};
   split.resize(static_cast<std::size_t>(1 + run.length() - prefill), 1);
-  const std::unique_ptr<Cache> cache = run.engine.make_cache(growing());
+  const std::unique_ptr<Cache> cache = run.engine.make_cache(growing(run.engine));
   const LogitRows cached = feed_split(run.engine, *cache, run.tokens, split);
   for (int i = 0; i < (run.few ? 2 : 5); ++i) {
     const std::int64_t length = between(run.random, prefill, run.length());
@@ -89,7 +89,7 @@ void Invariances::cached_is_uncached(Run& run) {
 void Invariances::chunks_are_whole(Run& run) {
   for (int i = 0; i < (run.few ? 1 : 3); ++i) {
     const std::vector<std::int64_t> split = random_split(run.random, run.length());
-    const std::unique_ptr<Cache> cache = run.engine.make_cache(growing());
+    const std::unique_ptr<Cache> cache = run.engine.make_cache(growing(run.engine));
     compare("prefill in any chunks = whole",
             fmt::format("{}, chunks of {}", run.where, fmt::join(split, ", ")),
             feed_split(run.engine, *cache, run.tokens, split), run.whole);
@@ -101,7 +101,7 @@ void Invariances::batched_is_alone(Run& run) {
   const std::vector<std::int64_t> split = random_split(run.random, run.length());
   const std::int64_t sequences = between(run.random, 2, 5);
   const auto own = static_cast<SequenceId>(between(run.random, 0, sequences - 1));
-  const std::unique_ptr<Cache> cache = run.engine.make_cache(growing(sequences));
+  const std::unique_ptr<Cache> cache = run.engine.make_cache(growing(run.engine, sequences));
   LogitRows rows;
   std::size_t at = 0;
   for (const std::int64_t count : split) {
@@ -131,7 +131,8 @@ void Invariances::caches_are_alike(Run& run) {
   const std::int64_t capacity = run.length() + between(run.random, 0, 40);
   const std::int64_t prefill = between(run.random, 1, capacity);
   const auto specs = run.few ? few_cache_specs(2, capacity, prefill) : cache_specs(2, capacity, prefill);
-  for (const CacheSpec& spec : specs) {
+  for (CacheSpec spec : specs) {
+    spec.dtype = run.engine.info().storage;
     const std::unique_ptr<Cache> cache = refusals_.make(run.engine, spec);
     if (cache == nullptr) continue;
     const std::string where = fmt::format("{}, {}", run.where, cache_name(spec));
@@ -153,7 +154,8 @@ void Invariances::caches_are_alike(Run& run) {
 
 // What was cut off leaves no trace, in the growing cache and in the slots of fixed ones.
 void Invariances::cropped_is_never_extended(Run& run) {
-  for (const CacheSpec& spec : few_cache_specs(1, run.length() + 40, between(run.random, 1, 40))) {
+  for (CacheSpec spec : few_cache_specs(1, run.length() + 40, between(run.random, 1, 40))) {
+    spec.dtype = run.engine.info().storage;
     const std::unique_ptr<Cache> cache = refusals_.make(run.engine, spec);
     if (cache == nullptr) continue;
     const std::int64_t keep = between(run.random, 0, run.length() - 1);
@@ -172,7 +174,8 @@ void Invariances::cropped_is_never_extended(Run& run) {
 
 // A fork and its origin go on, one with other tokens.
 void Invariances::fork_goes_on_alone(Run& run) {
-  for (const CacheSpec& spec : few_cache_specs(2, run.length() + 40, between(run.random, 1, 40))) {
+  for (CacheSpec spec : few_cache_specs(2, run.length() + 40, between(run.random, 1, 40))) {
+    spec.dtype = run.engine.info().storage;
     const std::unique_ptr<Cache> cache = refusals_.make(run.engine, spec);
     if (cache == nullptr) continue;
     const std::int64_t shared = between(run.random, 0, run.length() - 1);
@@ -226,7 +229,7 @@ void Invariances::measure_engines(const Open& open, const std::vector<int>& thre
     const std::unique_ptr<Engine> engine = open(2, isa);
     Run itself(*engine, where + ", " + isa, seed, true, 60);
     const std::vector<std::int64_t> split = random_split(itself.random, itself.length());
-    const std::unique_ptr<Cache> cache = engine->make_cache(growing(2));
+    const std::unique_ptr<Cache> cache = engine->make_cache(growing(*engine, 2));
     const std::vector<TokenId> others = itself.others(20);
     feed(*engine, *cache, {{0, others}});
     compare(isa + " by itself, in chunks beside another sequence", itself.where,

@@ -64,7 +64,9 @@ std::vector<LogitRow> make_model_rows() {
     if (!seen.insert(prompt.name).second) continue;
     const Trace trace = record_prefill(reference(), prompt.ids, ProbeFilter({"lm_head"}));
     const Tensor last = copy_host(trace.steps.at(0).tensors.at({Probe::lm_head, -1}).view().last_rows(1));
-    std::vector<float> values(last.values<float>().begin(), last.values<float>().end());
+    std::vector<float> values(static_cast<std::size_t>(last.elements()));
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = static_cast<float>(element_as_f64(last.view(), static_cast<std::int64_t>(i)));
     const auto generated = static_cast<std::int64_t>(prompt.ids.size() / 2);
     rows.push_back({prompt.name, prompt.ids, generated, tensor_of(values)});
     for (float& logit : values) logit *= 0.25f;

@@ -8,6 +8,7 @@
 #include "harness/tensor_file.h"
 #include "impl/generation/capture.h"
 #include "impl/generator.h"
+#include "impl/half.h"
 #include "phases/support/made_checkpoint.h"
 
 namespace plumbline::phases {
@@ -65,8 +66,10 @@ void read_shards(const std::filesystem::path& directory, OpSite site, CapturedRu
   for (const std::filesystem::path& shard : shards) {
     for (const NamedTensor& each : read_tensor_file(shard).tensors) {
       if (each.name == site_name(site)) {
-        const auto values = each.tensor.values<float>();
-        rows.insert(rows.end(), values.begin(), values.end());
+        const std::size_t before = rows.size();
+        rows.resize(before + static_cast<std::size_t>(each.tensor.elements()));
+        native::widen(each.tensor.dtype(), each.tensor.bytes().data(), each.tensor.elements(),
+                      rows.data() + before);
         width = each.tensor.shape()[1];
       } else if (each.name == "origin.position") {
         const auto positions = each.tensor.values<std::int64_t>();

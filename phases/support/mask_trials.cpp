@@ -12,6 +12,7 @@
 #include "phases/support/loop_inputs.h"
 #include "phases/support/sides.h"
 #include "phases/support/suite.h"
+#include "reference/replay.h"
 
 namespace plumbline::phases {
 
@@ -126,11 +127,18 @@ Trace without_frequencies(Trace trace) {
   return trace;
 }
 
+// What is tried here computes in f32, whatever the subject stores.
+static const Replayer& f32_replayer() {
+  if (options().dtype == DType::f32) return replayer();
+  static const std::unique_ptr<Replayer> made = reference::make_replayer(options().model, DType::f32);
+  return *made;
+}
+
 Judgement judged_sites(const Trace& trace, std::span<const OpSite> sites) {
   const TraceStepView step(trace, 0);
   Judgement judgement;
   for (const OpSite site : sites)
-    judgement.ops.push_back(judge_op(site, step, replayer(), tolerances(), DType::f32, DeviceKind::cpu));
+    judgement.ops.push_back(judge_op(site, step, f32_replayer(), tolerances(), DType::f32, DeviceKind::cpu));
   return judgement;
 }
 

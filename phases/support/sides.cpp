@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "harness/explain.h"
 #include "impl/cpu/engine.h"
 #include "impl/cuda/engine.h"
@@ -21,6 +23,7 @@ struct Sides {
   Tolerances tolerances;
   std::unique_ptr<Engine> subject;
   std::unique_ptr<Engine> reference;
+  std::unique_ptr<Engine> exact;
   reference::Referee referee;
   std::unique_ptr<Tokenizer> native_tokenizer;
   std::future<std::unique_ptr<Tokenizer>> native_tokenizer_coming;
@@ -157,8 +160,12 @@ static reference::Referee& referee() {
   return made;
 }
 Engine& reference() {
-  if (!sides().reference) sides().reference = reference::make_engine(options().model, {DType::f32, 1});
+  if (!sides().reference) sides().reference = reference::make_engine(options().model, {options().dtype, 1});
   return *sides().reference;
+}
+Engine& exact_reference() {
+  if (!sides().exact) sides().exact = reference::make_engine(options().model, {DType::f64, 1});
+  return *sides().exact;
 }
 Engine& truth() {
   return *referee().truth;
@@ -182,6 +189,14 @@ const Tokenizer* reference_tokenizer() {
 }
 const std::optional<Goldens>& goldens() {
   return sides().goldens;
+}
+
+bool goldens_judge_subject() {
+  return goldens().has_value() && options().dtype == DType::f32;
+}
+std::string why_goldens_do_not_judge() {
+  if (!goldens()) return "no goldens for these weights";
+  return fmt::format("the goldens are of f32 runs, the subject stores {}", dtype_name(options().dtype));
 }
 
 std::vector<Prompt> prompts_of(const std::string& case_id) {

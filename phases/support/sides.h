@@ -1,5 +1,5 @@
-// The two sides of a run, made once and shared by a suite's cases: the subject, the reference in f32, truth
-// (the reference in f64), the replayer, the tokenizers, the tolerances and the goldens.
+// The two sides of a run, made once and shared by a suite's cases: the subject, the reference beside it,
+// truth (the reference in f64), the replayer, the tokenizers, the tolerances and the goldens.
 #pragma once
 
 #include <filesystem>
@@ -29,13 +29,19 @@ void load_sides(LoadTokenizers tokenizers = LoadTokenizers::now);
 Engine& subject();
 // The same engine, with the same options, over another checkpoint.
 std::unique_ptr<Engine> open_subject(const std::filesystem::path& model);
-Engine& reference();  // f32
-Engine& truth();      // f64, on the weights as the subject stores them
+Engine& reference();        // in the subject's storage dtype
+Engine& exact_reference();  // f64, on the weights as the file has them
+Engine& truth();            // f64, on the weights as the subject stores them
 const Replayer& replayer();
 const Tolerances& tolerances();
 const Tokenizer* native_tokenizer();     // null where the checkpoint has no tokenizer
 const Tokenizer* reference_tokenizer();  // likewise
 const std::optional<Goldens>& goldens();
+// Whether they say what the subject must give, within the contract for f32: they are of f32 and f64 runs. In
+// a half type their prompts are used, and the reference in f64 is held to them.
+bool goldens_judge_subject();
+// Why there is a skip or a shown figure where goldens_judge_subject() is false.
+std::string why_goldens_do_not_judge();
 
 // A prompt of a case: the goldens' own where there are any, else the case's text in the checkpoint's tokens.
 struct Prompt {

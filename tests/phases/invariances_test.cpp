@@ -78,6 +78,27 @@ TEST_CASE("invariances: the native engine has none that is broken, and each was 
   }
 }
 
+TEST_CASE("invariances: none is broken in bf16 and f16, over caches of the same dtype") {
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    Invariances all;
+    for (unsigned seed = 1; seed <= 4; ++seed) {
+      const RandomModel model(seed);
+      const Invariances::Open open = [&](int threads, const std::string& isa) {
+        return native::make_cpu_engine(model.directory(), {threads, isa, dtype});
+      };
+      all.measure(*open(1, {}), "model " + std::to_string(seed), seed, false);
+      all.measure_engines(open, {2, 3}, native::available_isas(), "model", seed);
+    }
+    CHECK(all.refusals().reasons().empty());
+    CHECK(all.rows().size() >= 8);
+    for (const Invariance& row : all.rows()) {
+      INFO(dtype_name(dtype) << ", " << row.name << ": " << row.first);
+      CHECK(row.different == 0);
+      CHECK(row.logits > 0);
+    }
+  }
+}
+
 TEST_CASE("invariances: one ulp in one logit is seen where it belongs, with its place") {
   const Invariances in_batch =
       measured([](std::span<const SequenceStep> steps, const Cache&) { return steps.size() > 1; });
