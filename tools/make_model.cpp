@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <iostream>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ namespace {
 
 using namespace plumbline;
 using Json = nlohmann::ordered_json;
+
+constexpr int kMostShards = 32;
 
 struct Preset {
   std::string name;
@@ -156,7 +159,7 @@ Json config_of(const Preset& p, const std::string& dtype) {
           {"torch_dtype", dtype == "bf16" ? "bfloat16" : "float32"}};
 }
 
-std::string header_of(const std::vector<TensorPlan>& tensors, std::int64_t bytes_per_value, bool bf16) {
+std::string header_of(std::span<const TensorPlan> tensors, std::int64_t bytes_per_value, bool bf16) {
   Json header;
   std::int64_t offset = 0;
   for (const TensorPlan& tensor : tensors) {
@@ -193,7 +196,7 @@ void write_tensor(OutputFile& file, const TensorPlan& tensor, std::uint64_t seed
   }
 }
 
-void write_weights(OutputFile& file, const std::vector<TensorPlan>& tensors, std::uint64_t seed, bool bf16) {
+void write_weights(OutputFile& file, std::span<const TensorPlan> tensors, std::uint64_t seed, bool bf16) {
   const std::string header = header_of(tensors, bf16 ? 2 : 4, bf16);
   const std::uint64_t length = header.size();
   file.write(std::as_bytes(std::span(&length, 1)));
@@ -209,14 +212,66 @@ void write_weights(OutputFile& file, const std::vector<TensorPlan>& tensors, std
   }
 }
 
+// Where each shard ends: tensors are dealt out in order, a shard being full at its share of all values.
+std::vector<std::size_t> shard_ends(std::span<const TensorPlan> tensors, int shards) {
+  std::int64_t all = 0, dealt = 0;
+  for (const TensorPlan& tensor : tensors) all += tensor.elements();
+  std::vector<std::size_t> ends;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    dealt += tensors[i].elements();
+    const auto next = static_cast<std::int64_t>(ends.size()) + 1;
+    if (next < shards && dealt >= all / shards * next) ends.push_back(i + 1);
+  }
+  ends.push_back(tensors.size());
+  return ends;
+}
+
+std::string shard_name(std::size_t number, std::size_t shards) {
+  return shards == 1 ? "model.safetensors" : fmt::format("model-{:05}-of-{:05}.safetensors", number, shards);
+}
+
+// The files get their names at the end, all of them: the index, then the config last of all.
+void write_checkpoint(const std::filesystem::path& directory, const Preset& chosen, std::uint64_t seed,
+                      const std::string& dtype, int shards) {
+  OutputFile config(directory / "config.json");
+  config.write(config_of(chosen, dtype).dump(2) + "\n");
+  config.close();
+  const Plan plan(chosen);
+  const std::span<const TensorPlan> tensors = plan.tensors();
+  const std::vector<std::size_t> ends = shard_ends(tensors, shards);
+  std::vector<std::unique_ptr<OutputFile>> files;
+  Json map;
+  std::size_t begin = 0;
+  for (const std::size_t end : ends) {
+    const std::string name = shard_name(files.size() + 1, ends.size());
+    files.push_back(std::make_unique<OutputFile>(directory / name));
+    const auto part = tensors.subspan(begin, end - begin);
+    write_weights(*files.back(), part, seed, dtype == "bf16");
+    files.back()->close();
+    for (const TensorPlan& tensor : part) map[tensor.name] = name;
+    begin = end;
+  }
+  for (const auto& file : files) file->keep();
+  if (ends.size() > 1) {
+    OutputFile index(directory / "model.safetensors.index.json");
+    index.write(Json{{"weight_map", map}}.dump(2) + "\n");
+    index.keep();
+  }
+  config.keep();  // last: a directory without one is no checkpoint
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Makes a Qwen2 checkpoint of random weights, the same bytes from the same seed everywhere.");
   app.footer("Example:\n  plumbline-make-model --shape 0.5b --dtype bf16 -o models/half-billion");
   std::string shape = "slim", dtype = "bf16", output;
   std::uint64_t seed = 0;
+  int shards = 1;
   app.add_option("--shape", shape, "slim, 0.5b or 7b")->capture_default_str();
   app.add_option("--dtype", dtype, "bf16 or f32: the same values")->capture_default_str();
   app.add_option("--seed", seed)->capture_default_str()->check(CLI::NonNegativeNumber);
+  app.add_option("--shards", shards, "Files to deal the weights out to")
+      ->capture_default_str()
+      ->check(CLI::Range(1, kMostShards));
   app.add_option("-o,--output", output, "The directory to make")->required();
   try {
     app.parse(argc, argv);
@@ -229,12 +284,7 @@ int run(int argc, char** argv) {
   const Preset& chosen = preset(shape);
   const OutputDirectory made(output);
   const std::filesystem::path directory = output;
-  OutputFile weights(directory / "model.safetensors"), config(directory / "config.json");
-  config.write(config_of(chosen, dtype).dump(2) + "\n");
-  config.close();
-  write_weights(weights, Plan(chosen).tensors(), seed, dtype == "bf16");
-  weights.keep();
-  config.keep();  // last: a directory without one is no checkpoint
+  write_checkpoint(directory, chosen, seed, dtype, shards);
   return kExitPassed;
 }
 

@@ -152,10 +152,12 @@ static inline int plumbline_trace_is_one_of_(const char* word, const char* const
 
 // A value that is read as its default would be a trace judged by the wrong rules.
 static inline const char* plumbline_trace_metadata_problem_(const char* key, const char* value) {
-  static const char* const keys[] = {"engine",      "storage_dtype", "compute_dtype", "device",
-                                     "weight_hash", "cache_dtype",   "cache_ring",    NULL};
+  static const char* const keys[] = {"engine",       "storage_dtype", "compute_dtype", "device",
+                                     "weight_hash",  "cache_dtype",   "cache_ring",    "rotary_dtype",
+                                     "scores_dtype", "probs_dtype",   "rounding",      NULL};
   static const char* const dtypes[] = {"f32", "f64", "bf16", "f16", NULL};
   static const char* const devices[] = {"cpu", "cuda", NULL};
+  static const char* const roundings[] = {"once", "each", NULL};
   const char* c;
   if (!plumbline_trace_is_one_of_(key, keys)) return "no such key; docs/trace-format.md lists them";
   if (value == NULL) return "key without a value";
@@ -165,6 +167,7 @@ static inline const char* plumbline_trace_metadata_problem_(const char* key, con
   if (strstr(key, "_dtype") != NULL && !plumbline_trace_is_one_of_(value, dtypes))
     return "f32, f64, bf16 or f16";
   if (strcmp(key, "device") == 0 && !plumbline_trace_is_one_of_(value, devices)) return "cpu or cuda";
+  if (strcmp(key, "rounding") == 0 && !plumbline_trace_is_one_of_(value, roundings)) return "once or each";
   return NULL;
 }
 

@@ -61,12 +61,64 @@ def rotate_queries_only(q, k, cos, sin, unsqueeze_dim=1, rotate=qwen2.apply_rota
     return rotate(q, k, cos, sin, unsqueeze_dim)[0], k
 
 
+def normed(self, x):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+
+
 def norm_with_eps_outside(self, x):
-    return self.weight * (x / (x.pow(2).mean(-1, keepdim=True).sqrt() + self.variance_epsilon))
+    wide = x.float()
+    return self.weight * (wide / (wide.pow(2).mean(-1, keepdim=True).sqrt() + self.variance_epsilon)).to(x.dtype)
 
 
 def norm_with_weight_plus_one(self, x):
-    return (1 + self.weight) * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+    return (1 + self.weight) * normed(self, x.float()).to(x.dtype)
+
+
+def norm_with_weight_before_the_cast(self, x):
+    return (self.weight.float() * normed(self, x.float())).to(x.dtype)
+
+
+def norm_in_its_own_dtype(self, x):
+    return self.weight * normed(self, x)
+
+
+def softmax_by_hand(module, query, key, value, attention_mask, scaling, **kwargs):
+    """Eager attention whose softmax is taken step by step in the model's own dtype."""
+    key, value = (qwen2.repeat_kv(states, module.num_key_value_groups) for states in (key, value))
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = torch.exp(scores - scores.amax(-1, keepdim=True))
+    weights = weights / weights.sum(-1, keepdim=True)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
+def one_running_sum(self, x):
+    """A linear layer that rounds its sum to its own dtype after each product."""
+    total = torch.zeros(*x.shape[:-1], self.out_features, dtype=x.dtype)
+    for place in range(self.in_features):
+        total = (total.float() + x[..., place, None].float() * self.weight[:, place].float()).to(x.dtype)
+    return total + self.bias if self.bias is not None else total
+
+
+def angles_rounded(model):
+    def forward(self, x, position_ids):
+        angles = (position_ids[..., None].float() * self.inv_freq).to(x.dtype).float()
+        angles = torch.cat([angles, angles], -1)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    return mock.patch.object(qwen2.Qwen2RotaryEmbedding, "forward", forward)
+
+
+def frequencies_rounded(model):
+    rotary = model.model.rotary_emb
+    return altered(rotary, "inv_freq", rotary.inv_freq.to(model.dtype).float())
+
+
+def one_projection(name, forward):
+    def plant(model):
+        layer = model.model.layers[0].get_submodule(name)
+        return altered(layer, "forward", forward.__get__(layer))
+    return plant
 
 
 def mlp_swapped(self, x):
@@ -137,7 +189,7 @@ def keys_and_values_exchanged(model):
 
 def untied_head(model):
     generator = torch.Generator().manual_seed(3)
-    weight = torch.randn(model.lm_head.weight.shape, generator=generator) * 0.02
+    weight = (torch.randn(model.lm_head.weight.shape, generator=generator) * 0.02).to(model.dtype)
     return altered(model.lm_head, "weight", torch.nn.Parameter(weight))
 
 
@@ -172,4 +224,17 @@ MISTAKES = [
     Mistake("keys and values exchanged in the cache", keys_and_values_exchanged, STEP_0 + "past_key_values.0.key",
             "keys and values swapped"),
     Mistake("untied head", untied_head, STEP_0 + "lm_head", ""),
+]
+HIDDEN_IN_BF16 = {"eps outside the root"}  # less than half a spacing, in tiny
+# Of half types, in bf16.
+HALF_MISTAKES = [
+    Mistake("norm's weight before the cast", method(qwen2.Qwen2RMSNorm, norm_with_weight_before_the_cast),
+            LAYER + "input_layernorm", "rounded once only"),
+    Mistake("squares summed in bf16", method(qwen2.Qwen2RMSNorm, norm_in_its_own_dtype), LAYER + "input_layernorm",
+            "normed in bf16"),
+    Mistake("softmax in bf16", patched("eager_attention_forward", softmax_by_hand), ATTENTION + "probs", "softmax in bf16"),
+    Mistake("angles in bf16", angles_rounded, STEP_0 + "model.rotary_emb.cos", "bf16 angles"),
+    Mistake("frequencies in bf16", frequencies_rounded, STEP_0 + "model.rotary_emb.inv_freq",
+            "output rounded to bf16"),
+    Mistake("sums in bf16", one_projection("mlp.down_proj", one_running_sum), LAYER + "mlp.down_proj", "bf16 accumulation"),
 ]

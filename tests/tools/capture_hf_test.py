@@ -44,7 +44,7 @@ from transformers.models.qwen2 import modeling_qwen2  # noqa: E402
 import capture_hf  # noqa: E402
 from capture import CaptureError, capture, weight_hash  # noqa: E402
 from capture.run import greedy, load_model  # noqa: E402
-from capture_hf_mistakes import MISTAKES  # noqa: E402
+from capture_hf_mistakes import HALF_MISTAKES, HIDDEN_IN_BF16, MISTAKES  # noqa: E402
 
 torch.set_num_threads(1)  # small products: threads would only wait for each other
 
@@ -169,6 +169,25 @@ class Clean(Case):
                 self.assertEqual(tensor.dtype, integers.get(name.split("/")[-1], stored), name)
             self.assertEqual(trace.metadata["storage_dtype"], dtype)
 
+    def test_half_types_and_f64(self):
+        prompts = golden_prompts()[:PROMPTS // 2]
+        prompts += random_prompts(PROMPTS - len(prompts))
+        for dtype in ("bf16", "f16", "f64"):
+            for attention in ("eager", "sdpa"):
+                with self.subTest(dtype, attention=attention):
+                    model = load_model(TINY, dtype, attention, "cpu")
+                    with capture(model) as trace:
+                        for tokens in prompts:
+                            greedy(model, [tokens], 3)
+                        if dtype != "f64":  # there a row of pads is NaN: the mask, finfo.min of f64, is -inf to the f32 softmax
+                            greedy(model, prompts[:3], 2, "left")
+                    self.assert_clean(trace, UNSEEN[attention])
+                    scores = "f32" if attention == "sdpa" and dtype != "f64" else dtype
+                    said = {key: trace.metadata[key] for key in ("rotary_dtype", "scores_dtype", "probs_dtype", "rounding")}
+                    self.assertEqual(said, {"rotary_dtype": dtype, "scores_dtype": scores, "probs_dtype": dtype,
+                                            "rounding": "each"})
+                    print(f"{dtype}, {attention}: {len(prompts)} prompts: clean")
+
     def test_weight_hash(self):
         goldens = json.loads((SOURCE / "fixtures/goldens/tiny/prompts.json").read_text())
         self.assertEqual(weight_hash(TINY), goldens["weight_hash"])
@@ -204,6 +223,23 @@ class Blamed(Case):
                 greedy(model, [tokens], 2)
             self.assert_clean(trace, UNSEEN[attention])
         print(f"{blamed} of {planted} mistakes blamed on the right op and rightly explained")
+
+
+    def test_mistakes_in_bf16(self):
+        tokens = random_prompts(3)[-1]
+        model = load_model(TINY, "bf16", "eager", "cpu")
+        seen = [mistake for mistake in MISTAKES if mistake.name not in HIDDEN_IN_BF16]
+        planted = seen[::1 if PROMPTS > 8 else 3] + HALF_MISTAKES
+        for mistake in planted:
+            with self.subTest(mistake.name):
+                with mistake.plant(model), capture(model) as trace:
+                    greedy(model, [tokens], 2)
+                trace.save(self.file)
+                judged = self.judge()
+                self.assertEqual(judged.returncode, 1, judged.stdout + judged.stderr)
+                self.assertIn(f"first wrong op: {mistake.op},", judged.stdout)
+                self.assertIn(f"*{mistake.says}*" if mistake.says else "no known mistake fits", judged.stdout)
+        print(f"{len(planted)} mistakes in bf16 blamed on the right op")
 
 
 class Command(Case):
