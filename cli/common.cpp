@@ -1,5 +1,7 @@
 #include "cli/common.h"
 
+#include <malloc.h>
+
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -20,7 +22,11 @@ constexpr int kMaxThreads = 1024;
 }  // namespace
 
 std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesystem::path& model, DType dtype,
-                                    int threads, const std::string& isa) {
+                                    int threads, const std::string& isa, bool stream) {
+  if (stream && name != "reference") {
+    throw Error("the " + name + " engine holds all its weights: it cannot stream them", "--stream",
+                "--engine reference can");
+  }
   if (threads < 0 || threads > kMaxThreads) {
     throw Error(fmt::format("{} threads", threads), "--threads",
                 fmt::format("0 (the engine's choice) to {}", kMaxThreads));
@@ -37,11 +43,18 @@ std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesyst
     return native::make_cuda_engine(model);
   }
   if (name == "reference") {
-    if (dtype != DType::f32 && dtype != DType::f64)
-      throw Error("the reference runs in f32 or f64", "--dtype");
-    return reference::make_engine(model, {dtype, threads > 0 ? threads : 1});
+    if (!is_floating(dtype)) throw Error("the reference runs in f32, f64, bf16 or f16", "--dtype");
+    const reference::Hold hold = stream ? reference::Hold::one_layer : reference::Hold::all;
+    return reference::make_engine(model, {dtype, threads > 0 ? threads : 1, hold});
   }
   throw Error("unknown engine '" + name + "'", "--engine", "cpu, cuda or reference");
+}
+
+void give_memory_back() {
+#ifdef M_MMAP_THRESHOLD
+  constexpr int kOwnArea = 16 << 20;  // bytes: the library would raise it with each area that is freed
+  ::mallopt(M_MMAP_THRESHOLD, kOwnArea);
+#endif
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& name, const std::filesystem::path& model) {

@@ -76,6 +76,10 @@ void add_generate_options(CLI::App& command, GenerateOptions& options) {
   command.add_option("--stop", options.stop, "Stop before this text; may be given several times");
   command.add_option("--engine", options.engine, "cpu, cuda or reference")->capture_default_str();
   command.add_option("--cache", options.cache, "concat or fixed")->capture_default_str();
+  command
+      .add_option("--dtype", options.dtype,
+                  "What weights, activations and cache are kept in: f32, bf16 or f16")
+      ->capture_default_str();
   command.add_option("--threads", options.threads, "0: one for each core")->capture_default_str();
   command.add_option("--isa", options.isa, "Instruction set of the cpu engine; plumbline info lists them");
   add_sampling_options(command, options);

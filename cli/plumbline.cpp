@@ -16,7 +16,8 @@ int run(int argc, char** argv) {
       "plumbline: is a Qwen2 inference engine true? Traces it, replays every op, names the first wrong one.");
   app.require_subcommand(1);
   const std::vector<cli::Verb> verbs{cli::add_tokenize(app), cli::add_generate(app), cli::add_trace(app),
-                                     cli::add_compare(app),  cli::add_judge(app),    cli::add_info(app)};
+                                     cli::add_compare(app),  cli::add_judge(app),    cli::add_merge(app),
+                                     cli::add_info(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -31,6 +31,7 @@ native::GeneratorSettings settings_of(const GenerateOptions& options, std::int64
                                       const Engine& engine) {
   native::GeneratorSettings settings;
   settings.cache.kind = cache_kind(options.cache);
+  settings.cache.dtype = engine.info().storage;
   settings.cache.max_sequences = options.is_conversation() ? 2 : 1;
   if (settings.cache.kind == CacheKind::fixed)
     settings.cache.capacity = std::clamp<std::int64_t>(tokens, 1, engine.config().max_position_embeddings);
@@ -39,7 +40,8 @@ native::GeneratorSettings settings_of(const GenerateOptions& options, std::int64
 }
 
 std::unique_ptr<Engine> engine_of(const GenerateOptions& options) {
-  return make_engine(options.engine, options.model, DType::f32, options.threads, options.isa);
+  return make_engine(options.engine, options.model, dtype_from_name(options.dtype), options.threads,
+                     options.isa);
 }
 
 int finish(StopReason reason) {

@@ -21,6 +21,7 @@ void print_machine() {
   line("engines", "cpu, cuda, reference");
   line("cpu instruction sets", fmt::format("{}", fmt::join(native::available_isas(), ", ")));
   const std::string problem = native::cuda_device_problem();
+  line("cpu storage dtypes", "f32, bf16, f16");
   line("cuda", problem.empty() ? "a device is there" : "not usable: " + problem);
   line("LibTorch", reference::libtorch_version());
 }

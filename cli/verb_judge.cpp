@@ -1,24 +1,36 @@
+#include <algorithm>
 #include <charconv>
-#include <iostream>
+#include <memory>
 #include <optional>
+#include <set>
+#include <thread>
+#include <tuple>
 
 #include <fmt/format.h>
 
+#include "cli/common.h"
+#include "cli/judge_output.h"
+#include "cli/judge_split.h"
 #include "cli/verbs.h"
 #include "harness/evidence.h"
 #include "harness/explain.h"
 #include "harness/judge.h"
+#include "harness/judge_part.h"
 #include "harness/output_file.h"
-#include "harness/report.h"
 #include "harness/trace_file.h"
+#include "harness/weight_hash.h"
 #include "reference/replay.h"
 
 namespace plumbline::cli {
 namespace {
 
+constexpr int kMostThreads = 1024;
+constexpr std::int64_t kStreamBytes = std::int64_t{5} << 30;  // of --stream, as far as threads go
+
 struct Options {
-  std::string trace, model, tolerances, report_dir, layers;
-  bool force = false;
+  std::string trace, model, tolerances, report_dir, layers, part;
+  bool force = false, stream = false;
+  int threads = 0, rank = 0, ranks = 0;
 };
 
 void parse_layers(const std::string& text, JudgeOptions& options) {
@@ -46,6 +58,13 @@ std::vector<std::string> assumptions(const Trace& trace) {
     list.push_back("the trace has no weight hash: taken to be of this checkpoint");
   list.push_back(fmt::format("judged as {} storage on {}", dtype_name(metadata.storage),
                              device_name({metadata.device, 0})));
+  if (metadata.storage == DType::bf16 || metadata.storage == DType::f16) {
+    const Precision kept = TraceStepView(trace, 0).precision();
+    const auto name = [&](Probe probe) { return dtype_name(kept_in(probe, metadata.storage, kept)); };
+    list.push_back(
+        fmt::format("judged as rounding {}, with cos and sin kept in {}, scores in {}, probs in {}",
+                    rounding_name(kept.rounding), name(Probe::cos), name(Probe::scores), name(Probe::probs)));
+  }
   if (const auto cache = TraceStepView(trace, 0).cache_dtype(); cache && !metadata.cache) {
     list.push_back(fmt::format("the trace declares no cache_dtype: caches are taken to be kept in {}",
                                dtype_name(*cache)));
@@ -54,91 +73,141 @@ std::vector<std::string> assumptions(const Trace& trace) {
   return list;
 }
 
-// The first wrong ops of the trace, each in the step where it has most rows.
-std::vector<Evidence> seen_closely(const Trace& trace, const Judgement& judgement, const Replayer& replayer,
+std::string where_of(const OpResult& op) {
+  return fmt::format("sequence {}, step {}", op.sequence, op.step);
+}
+
+std::vector<Evidence> seen_closely(const OpResult& op, const Trace& trace, const Replayer& replayer,
                                    const Tolerances& tolerances) {
-  std::vector<Evidence> all;
-  const Judgement* const one[] = {&judgement};
-  for (const auto& [run, op] : ops_to_see_closely(one)) {
-    for (std::size_t step = 0; step < trace.steps.size(); ++step) {
-      if (trace.steps[step].sequence != op->sequence || trace.steps[step].step != op->step) continue;
-      const std::string where = fmt::format("sequence {}, step {}", op->sequence, op->step);
-      for (Evidence& seen : op_seen_closely(op->site, where, TraceStepView(trace, step), replayer, tolerances,
-                                            trace.metadata.storage, trace.metadata.device)) {
-        all.push_back(std::move(seen));
+  for (std::size_t step = 0; step < trace.steps.size(); ++step) {
+    if (trace.steps[step].sequence != op.sequence || trace.steps[step].step != op.step) continue;
+    return op_seen_closely(op.site, where_of(op), TraceStepView(trace, step), replayer, tolerances,
+                           trace.metadata.storage, trace.metadata.device);
+  }
+  return {};
+}
+
+void choose_layers(const Options& options, const ModelConfig& config, JudgeOptions& judging) {
+  if (options.ranks > 0) {
+    std::tie(judging.first_layer, judging.last_layer) = layers_of_rank(config, options.rank, options.ranks);
+  }
+  const auto layers = static_cast<int>(config.num_hidden_layers);
+  if (judging.last_layer >= layers) {
+    throw Error(fmt::format("the model has {} layers", layers), "--layers");
+  }
+}
+
+int cores() {
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+std::int64_t longest_step(const Trace& trace) {
+  std::int64_t tokens = 0;
+  for (std::size_t step = 0; step < trace.steps.size(); ++step) {
+    tokens = std::max(tokens, TraceStepView(trace, step).tokens());
+  }
+  return tokens;
+}
+
+// Judges, and keeps what is found: the page, the part, or both.
+class Session {
+ public:
+  Session(const Options& options, Trace trace, Tolerances tolerances)
+      : options_(options), trace_(std::move(trace)), tolerances_(std::move(tolerances)) {
+    parse_layers(options.layers, judging_);
+    judging_.require_all = false;  // a trace may leave probes out
+    judging_.our_engine = made_by_our_engine(trace_.metadata);
+    judging_.threads = options.threads;
+    tolerances_.require_complete(trace_.metadata.storage, trace_.metadata.device);
+    const reference::Hold hold = options.stream ? reference::Hold::one_layer : reference::Hold::all;
+    replayer_ = reference::make_replayer(options.model, trace_.metadata.storage, hold);
+    choose_layers(options, replayer_->config(), judging_);
+    if (options.stream) {
+      const int most = reference::replays_within(replayer_->config(), longest_step(trace_), kStreamBytes);
+      judging_.threads = std::min(options.threads > 0 ? options.threads : cores(), most);
+    }
+    if (options.force) trace_.metadata.weight_hash.clear();
+  }
+
+  void judge() {
+    judged_ = {options_.trace, options_.model, trace_.metadata.engine, assumptions(trace_), {}, {}, {}};
+    judged_.judgement = plumbline::judge(trace_, *replayer_, tolerances_, judging_);
+    const SuspectTrial trial(trace_, *replayer_, tolerances_, judging_.our_engine);
+    const bool for_part = !options_.part.empty();
+    explain_in_order(judged_.judgement, [&](const OpResult& op, const std::set<std::string>& names) {
+      asked_.push_back(trial.ask(op, names, for_part));
+      return asked_.back();
+    });
+  }
+
+  JudgePart part() const {
+    JudgePart part;
+    part.trace = options_.trace;
+    part.model = options_.model;
+    part.tolerances = options_.tolerances;
+    part.trace_hash = sha256_of_file(options_.trace);
+    part.weight_hash = replayer_->weight_hash();
+    part.tolerances_hash = sha256_of_file(options_.tolerances);
+    part.forced = options_.force;
+    part.engine = trace_.metadata.engine;
+    part.assumptions = judged_.assumptions;
+    part.layers = static_cast<int>(replayer_->config().num_hidden_layers);
+    part.masks_differ = std::ranges::any_of(
+        replayer_->sites(), [](OpSite site) { return site.probe == Probe::attention_mask_full; });
+    part.first_layer = judging_.first_layer;
+    part.last_layer = judging_.last_layer < 0 ? part.layers - 1 : judging_.last_layer;
+    for (const TraceStep& step : trace_.steps) part.steps.emplace_back(step.sequence, step.step);
+    part.judgement = judged_.judgement;
+    part.asked = asked_;
+    for (const OpResult* op : candidates_to_see_closely(judged_.judgement)) {
+      part.closely.push_back(
+          {op->site, op->sequence, op->step, seen_closely(*op, trace_, *replayer_, tolerances_)});
+    }
+    return part;
+  }
+
+  // Afterwards the judgement is as a reader sees it.
+  const Judged& finished(bool with_tables) {
+    skip_trivial(judged_.judgement);
+    const Judgement* const one[] = {&judged_.judgement};
+    for (const auto& [run, op] : ops_to_see_closely(one)) {
+      if (!with_tables) break;
+      for (Evidence& seen : seen_closely(*op, trace_, *replayer_, tolerances_)) {
+        judged_.closely.push_back(std::move(seen));
       }
     }
+    return judged_;
   }
-  return all;
-}
 
-PhaseReport report_of(const Options& options, const Trace& trace, const Judgement& judgement,
-                      const std::string& sentence, std::vector<Evidence> closely) {
-  CaseReport all;
-  all.id = "judge";
-  all.title = "every op of the trace";
-  all.checks = to_checks(judgement, "");
-  if (Evidence suspects = suspects_of_wrong_ops(judgement); !suspects.rows.empty()) {
-    all.evidence.push_back(std::move(suspects));
-  }
-  all.evidence.push_back(share_by_op(judgement));
-  all.evidence.push_back(share_by_component(judgement));
-  all.evidence.push_back(error_by_layer(judgement));
-  for (Evidence& seen : closely) all.evidence.push_back(std::move(seen));
-  PhaseReport report;
-  report.name = "judge";
-  report.title = "Judgement of " + std::filesystem::path(options.trace).filename().string();
-  report.model = options.model;
-  report.engine = trace.metadata.engine.empty() ? "unknown" : trace.metadata.engine;
-  report.repeat_command = fmt::format("plumbline judge {} --model {}", options.trace, options.model);
-  report.headline = sentence;
-  report.assumptions = assumptions(trace);
-  report.cases = {std::move(all)};
-  report.finished = true;
-  return report;
-}
+ private:
+  const Options& options_;
+  Trace trace_;
+  const Tolerances tolerances_;
+  JudgeOptions judging_;
+  std::unique_ptr<Replayer> replayer_;
+  Judged judged_;
+  std::vector<Asked> asked_;
+};
 
 int run(const Options& options) {
+  if (options.stream) give_memory_back();
   std::optional<OutputDirectory> directory;
-  std::optional<OutputFile> page;  // opened before the work, so that one that cannot be written is known then
+  std::optional<OutputFile> page, part;  // opened before the work: one that cannot be written is known then
   if (!options.report_dir.empty()) {
     directory.emplace(options.report_dir);
     page.emplace(std::filesystem::path(options.report_dir) / "judge.md");
   }
-  JudgeOptions judging;
-  judging.require_all = false;  // a trace may leave probes out
-  parse_layers(options.layers, judging);
-  const Tolerances tolerances = Tolerances::load(options.tolerances);
-  Trace trace = read_trace(options.trace);
-  judging.our_engine = made_by_our_engine(trace.metadata);
-  tolerances.require_complete(trace.metadata.storage, trace.metadata.device);
-  const std::unique_ptr<Replayer> replayer = reference::make_replayer(options.model, trace.metadata.storage);
-  if (judging.last_layer >= replayer->config().num_hidden_layers) {
-    throw Error(fmt::format("the model has {} layers", replayer->config().num_hidden_layers), "--layers");
-  }
-  if (options.force) trace.metadata.weight_hash.clear();
-
-  Judgement judgement = judge(trace, *replayer, tolerances, judging);
-  Explainer(*replayer, tolerances, judging.our_engine).explain(trace, judgement);
-  skip_trivial(judgement);
-  const VerdictCounts counts = judgement.counts();
-  const std::string sentence = headline(judgement);
-  if (page) {
-    page->write(phase_page(report_of(options, trace, judgement, sentence,
-                                     seen_closely(trace, judgement, *replayer, tolerances))));
-    page->keep();
-  }
-  if (!sentence.empty()) std::cout << sentence << '\n';
-  for (const OpResult* op : judgement.wrong()) {
-    std::cout << fmt::format("  {:<44} {} (share of gate {:.3g}) {}\n", site_name(op->site),
-                             verdict_name(op->verdict), op->share, op->reason);
-    if (const std::string suspect = verdict_of(op->suspects); !suspect.empty()) {
-      std::cout << "    suspect: " << suspect << '\n';
-    }
-  }
-  std::cout << counts.to_string() << '\n';
-  for (const std::string& line : assumptions(trace)) std::cerr << "plumbline: " << line << '\n';
-  return exit_status(counts);
+  if (!options.part.empty()) part.emplace(options.part);
+  Tolerances tolerances = Tolerances::load(options.tolerances);
+  Session session(options, options.stream ? map_trace(options.trace) : read_trace(options.trace),
+                  std::move(tolerances));
+  session.judge();
+  if (part) part->write(to_json(session.part()));
+  const Judged& judged = session.finished(page.has_value());
+  if (page) page->write(judgement_page(judged));
+  if (part) part->keep();
+  if (page) page->keep();
+  return tell(judged);
 }
 
 }  // namespace
@@ -155,7 +224,23 @@ Verb add_judge(CLI::App& app) {
   command->add_option("--model", options->model, "The checkpoint that the engine ran")->required();
   command->add_option("--tolerances", options->tolerances, "Another tolerances.yaml");
   command->add_option("--report-dir", options->report_dir, "Write judge.md there");
-  command->add_option("--layers", options->layers, "Judge these layers only, as in 0-3");
+  command->add_option("--layers", options->layers,
+                      "Judge these layers only, as in 0-3; what comes before the layers with the first, "
+                      "what comes after them with the last");
+  CLI::Option* layers = command->get_option("--layers");
+  CLI::Option* rank =
+      command->add_option("--rank", options->rank, "Judge this rank's share of the layers, 0 to ranks - 1");
+  CLI::Option* ranks = command->add_option("--ranks", options->ranks, "Of so many ranks")
+                           ->excludes(layers)
+                           ->check(CLI::PositiveNumber);
+  rank->needs(ranks)->excludes(layers);
+  ranks->needs(rank);
+  command->add_option("--part", options->part, "Write what was judged there, for plumbline merge");
+  command->add_flag("--stream", options->stream,
+                    "Hold one layer of weights and of the trace at a time, with the same results");
+  command->add_option("--threads", options->threads, "Ops judged at a time; 0: one for each core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, kMostThreads));
   command->add_flag("--force", options->force, "Judge even when the weight hash is another checkpoint's");
   return {command, [options] { return run(*options); }};
 }

@@ -22,6 +22,7 @@ struct Options {
   std::vector<std::string> probes;
   std::int64_t steps = 1;
   int threads = 0;
+  bool stream = false;
 };
 
 ProbeFilter filter_of(const Options& options, std::size_t tokens) {
@@ -36,11 +37,13 @@ ProbeFilter filter_of(const Options& options, std::size_t tokens) {
 }
 
 int run(const CLI::App& command, const Options& options) {
+  if (options.stream) give_memory_back();
   require_writable(options.output);
   const std::vector<TokenId> prompt =
       prompt_tokens(options.prompt, command.count("--prompt") > 0, false, options.model);
-  const std::unique_ptr<Engine> engine = make_engine(
-      options.engine, options.model, dtype_from_name(options.dtype), options.threads, options.isa);
+  const std::unique_ptr<Engine> engine =
+      make_engine(options.engine, options.model, dtype_from_name(options.dtype), options.threads, options.isa,
+                  options.stream);
   require_context(prompt, engine->config());
   const ProbeFilter filter = filter_of(options, prompt.size());
   filter.check(static_cast<int>(engine->config().num_hidden_layers));
@@ -59,12 +62,15 @@ int run(const CLI::App& command, const Options& options) {
   const CacheSpec spec{CacheKind::concat, 1, static_cast<std::int64_t>(tokens.size()),
                        engine->info().storage};
   const std::unique_ptr<Cache> cache = engine->make_cache(spec);
-  const Trace trace = record_steps(*engine, *cache, tokens, split, filter);
-  if (trace.empty()) throw Error("the engine recorded none of these probes", "--probes");
-  write_trace(trace, options.output);
-  std::size_t tensors = 0;
-  for (const TraceStep& step : trace.steps) tensors += step.tensors.size();
-  std::cerr << fmt::format("plumbline: {} tensors of {} steps in {}\n", tensors, trace.steps.size(),
+  TraceFileWriter file(options.output, filter, static_cast<int>(engine->config().num_hidden_layers),
+                       split.size());
+  const Trace outline = record_steps(*engine, *cache, tokens, split, filter, std::nullopt,
+                                     [&](SequenceId sequence, int step, OpSite site, const TensorView& view) {
+                                       file.add(sequence, step, site, view);
+                                     });
+  if (file.tensors() == 0) throw Error("the engine recorded none of these probes", "--probes");
+  file.keep(outline);
+  std::cerr << fmt::format("plumbline: {} tensors of {} steps in {}\n", file.tensors(), split.size(),
                            options.output);
   return 0;
 }
@@ -84,9 +90,12 @@ Verb add_trace(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(1, INT_MAX));
   command->add_option("--engine", options->engine, "cpu, cuda or reference")->capture_default_str();
-  command->add_option("--dtype", options->dtype, "f32; f64 with the reference")->capture_default_str();
+  command->add_option("--dtype", options->dtype, "f32, bf16 or f16; f64 with the reference")
+      ->capture_default_str();
   command->add_option("--threads", options->threads, "0: one for each core")->capture_default_str();
   command->add_option("--isa", options->isa, "Instruction set of the cpu engine");
+  command->add_flag("--stream", options->stream,
+                    "Hold one layer of weights at a time, with the same trace: the reference only");
   command->add_option("--probes", options->probes, "Patterns of probe names; default: all")
       ->allow_extra_args(false);
   command->add_option("-o,--output", options->output, "The file to write")->required();

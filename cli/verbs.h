@@ -19,6 +19,7 @@ Verb add_generate(CLI::App& app);
 Verb add_trace(CLI::App& app);
 Verb add_compare(CLI::App& app);
 Verb add_judge(CLI::App& app);
+Verb add_merge(CLI::App& app);
 Verb add_info(CLI::App& app);
 
 }  // namespace plumbline::cli

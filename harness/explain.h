@@ -1,15 +1,61 @@
 // From a judgement to words and rows: which ops are wrong, which comes first, where it shows.
 #pragma once
 
+#include <deque>
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "harness/judge.h"
 #include "harness/report.h"
 
 namespace plumbline {
+
+// Suspects that were tried on one op.
+struct Asked {
+  OpSite site;
+  SequenceId sequence = 0;
+  int step = 0;
+  std::set<std::string> names;  // of those alone; empty: of all that are known
+  std::vector<SuspectFit> ranked;
+  bool failed = false;                 // not one could be tried; `ranked` says why
+  std::optional<std::string> pattern;  // where the op is wrong; none: nobody looked
+};
+
+// Tries suspects on ops of a trace, which must outlive it.
+class SuspectTrial {
+ public:
+  SuspectTrial(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
+               bool our_engine = true);
+  // `pattern_too`: looks where the op is wrong even where a suspect fits.
+  Asked ask(const OpResult& op, const std::set<std::string>& names, bool pattern_too = false) const;
+
+ private:
+  std::string where_wrong(const OpResult& op, const RecordedStep& step) const;
+
+  const Trace& subject_;
+  const Replayer& replayer_;
+  const Tolerances& tolerances_;
+  const double forbidden_;  // weight
+  std::map<std::pair<SequenceId, int>, std::size_t> step_of_;
+  std::deque<TraceStepView> steps_;
+};
+
+// Between the traces of one Explainer.
+struct SuspectsKnown {
+  struct OfProbe {
+    int whole_lists = 0;          // that were tried on this probe
+    std::set<std::string> names;  // that fitted
+  };
+  int tries_left = 400;  // of names known
+  std::map<Probe, OfProbe> probes;
+};
+
+using AskSuspects = std::function<Asked(const OpResult& op, const std::set<std::string>& names)>;
 
 // Tries suspects on what failed, and notes the ranking in the judgement. The whole list is tried on the first
 // wrong op of each probe; then, in other layers, steps and traces, what fitted there, and the whole list once
@@ -22,19 +68,14 @@ class Explainer {
   void explain(const Trace& subject, Judgement& judgement);
 
  private:
-  struct Known {
-    int whole_lists = 0;          // that were tried on this probe
-    std::set<std::string> names;  // that fitted
-  };
-  std::string where_wrong(const OpResult& op, const RecordedStep& step, const Trace& subject,
-                          double forbidden) const;
-
   const Replayer& replayer_;
   const Tolerances& tolerances_;
   const bool our_engine_;
-  int tries_left_ = 400;  // of names known
-  std::map<Probe, Known> known_;
+  SuspectsKnown known_;
 };
+
+// The same of one trace, whoever answers.
+void explain_in_order(Judgement& judgement, const AskSuspects& ask);
 
 // "first wrong op: model.layers.2.self_attn.k_rope, local error 3.1e-02 (gate 1.0e-06), from position 1 on;
 // matches *rotary pairs interleaved* to 6e-08 (the right answer is 3e-02 away)"; empty when nothing is wrong.

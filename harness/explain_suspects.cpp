@@ -138,59 +138,84 @@ void add_rows(const Group& group, Evidence& table) {
 
 }  // namespace
 
-std::string Explainer::where_wrong(const OpResult& op, const RecordedStep& step, const Trace& subject,
-                                   double forbidden) const {
-  const DType storage = subject.metadata.storage;
+SuspectTrial::SuspectTrial(const Trace& subject, const Replayer& replayer, const Tolerances& tolerances,
+                           bool our_engine)
+    : subject_(subject),
+      replayer_(replayer),
+      tolerances_(tolerances),
+      forbidden_(tolerances.gate(our_engine ? "forbidden_weight" : "forbidden_weight_others")) {
+  for (std::size_t i = 0; i < subject.steps.size(); ++i) {
+    step_of_.emplace(StepKey{subject.steps[i].sequence, subject.steps[i].step}, i);
+    steps_.emplace_back(subject, i);
+  }
+}
+
+std::string SuspectTrial::where_wrong(const OpResult& op, const RecordedStep& step) const {
+  const DType storage = subject_.metadata.storage;
   std::string why;
   const std::optional<Replay> right = replayer_.replay(op.site, step, storage, why);
   const TensorView* actual = step.find(op.site);
   if (!right || actual == nullptr) return {};
   const Tolerance& tolerance =
-      tolerance_of(op.site, op.judged_as, step, storage, subject.metadata.device, tolerances_);
+      tolerance_of(op.site, op.judged_as, step, storage, subject_.metadata.device, tolerances_);
   return error_pattern(op.site, step, *right,
-                       beyond_gate(*actual, *right, tolerance, op.judged_as, forbidden),
+                       beyond_gate(*actual, *right, tolerance, op.judged_as, forbidden_),
                        replayer_.config().head_dim);
 }
 
-void Explainer::explain(const Trace& subject, Judgement& judgement) {
-  if (std::none_of(judgement.ops.begin(), judgement.ops.end(), may_ask)) return;
-  const double forbidden = tolerances_.gate(our_engine_ ? "forbidden_weight" : "forbidden_weight_others");
-  std::map<StepKey, std::size_t> step_of;
-  std::deque<TraceStepView> steps;
-  for (std::size_t i = 0; i < subject.steps.size(); ++i) {
-    step_of.emplace(StepKey{subject.steps[i].sequence, subject.steps[i].step}, i);
-    steps.emplace_back(subject, i);
+Asked SuspectTrial::ask(const OpResult& op, const std::set<std::string>& names, bool pattern_too) const {
+  Asked asked{op.site, op.sequence, op.step, names, {}, false, std::nullopt};
+  const RecordedStep& step = steps_.at(step_of_.at({op.sequence, op.step}));
+  const std::unique_ptr<RowWindow> window = window_of(op, step);
+  try {
+    asked.ranked =
+        suspects_of(op.site, window ? static_cast<const RecordedStep&>(*window) : step, replayer_,
+                    tolerances_, subject_.metadata.storage, subject_.metadata.device, forbidden_, names);
+    if (pattern_too || verdict_of(asked.ranked).starts_with("none fits"))
+      asked.pattern = where_wrong(op, step);
+  } catch (const std::exception& trouble) {  // for want of memory, say: the report goes on without
+    asked.failed = asked.ranked.empty();
+    if (asked.failed) asked.ranked = {not_computed("all suspects", "", trouble)};
   }
+  return asked;
+}
+
+static void explain_knowing(SuspectsKnown& all, Judgement& judgement, const AskSuspects& ask) {
   // True when a known mistake fits. One that any op may have, with numbers fitted to this very output, is not
   // looked for elsewhere.
-  const auto ask = [&](OpResult& op, const std::set<std::string>& names) {
-    const RecordedStep& step = steps.at(step_of.at({op.sequence, op.step}));
-    const std::unique_ptr<RowWindow> window = window_of(op, step);
+  const auto fits = [&](OpResult& op, const std::set<std::string>& names) {
+    Asked asked = ask(op, names);
     op.suspects_tried = true;
-    try {
-      op.suspects =
-          suspects_of(op.site, window ? static_cast<const RecordedStep&>(*window) : step, replayer_,
-                      tolerances_, subject.metadata.storage, subject.metadata.device, forbidden, names);
-      if (verdict_of(op.suspects).starts_with("none fits"))
-        op.pattern = where_wrong(op, step, subject, forbidden);
-    } catch (const std::exception& trouble) {  // for want of memory, say: the report goes on without
-      if (op.suspects.empty()) op.suspects = {not_computed("all suspects", "", trouble)};
-    }
+    if (!asked.failed || op.suspects.empty()) op.suspects = std::move(asked.ranked);
+    if (asked.pattern && verdict_of(op.suspects).starts_with("none fits")) op.pattern = *asked.pattern;
     return !op.suspects.empty() && op.suspects.front().fits && !op.suspects.front().fitted;
   };
   for (OpResult& op : judgement.ops) {
     if (!may_ask(op)) continue;
-    Known& known = known_[op.site.probe];
+    SuspectsKnown::OfProbe& known = all.probes[op.site.probe];
     if (!known.names.empty()) {
-      if (tries_left_-- <= 0) continue;
-      if (ask(op, known.names)) continue;
+      if (all.tries_left-- <= 0) continue;
+      if (fits(op, known.names)) continue;
     }
     if (known.whole_lists++ >= kWholeLists) continue;
-    if (!ask(op, {})) continue;
+    if (!fits(op, {})) continue;
     for (const SuspectFit& fit : op.suspects) {
       if (fit.fits && !fit.fitted) known.names.insert(fit.name);
     }
   }
+}
+
+void Explainer::explain(const Trace& subject, Judgement& judgement) {
+  if (std::none_of(judgement.ops.begin(), judgement.ops.end(), may_ask)) return;
+  const SuspectTrial trial(subject, replayer_, tolerances_, our_engine_);
+  explain_knowing(known_, judgement, [&](const OpResult& op, const std::set<std::string>& names) {
+    return trial.ask(op, names);
+  });
+}
+
+void explain_in_order(Judgement& judgement, const AskSuspects& ask) {
+  SuspectsKnown nothing;
+  explain_knowing(nothing, judgement, ask);
 }
 
 Evidence suspects_of_wrong_ops(const Judgement& judgement, std::set<std::string>* shown) {

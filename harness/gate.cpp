@@ -56,6 +56,10 @@ bool Gates::may_overflow(std::int64_t index, double expected) const {
   return std::isfinite(expected) && std::fabs(expected) + error >= first_overflow(stored_);
 }
 
+bool Gates::unknown(std::int64_t index, double expected) const {
+  return half_ && (std::isnan(expected) || (!bound_.empty() && std::isinf(before_rounding(index))));
+}
+
 double Gates::at(std::int64_t index, double expected) const {
   if (bound_.empty()) return 0;
   const double rounding = half_ ? half_spacing(expected, stored_) : 0.0;

@@ -30,6 +30,10 @@ class Gates {
   // Whether infinity, of the sign of `expected`, is what rounding to the stored type may make of it.
   bool may_overflow(std::int64_t index, double expected) const;
 
+  // Whether nothing is known of this element, in a half type: what it was made of has overflowed. `expected`
+  // is then NaN, of infinities that were recorded, or the roundings within the op are infinite.
+  bool unknown(std::int64_t index, double expected) const;
+
  private:
   double before_rounding(std::int64_t index) const;  // r + lambda B
 

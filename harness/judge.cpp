@@ -95,7 +95,8 @@ OpResult judge_one(OpSite site, const RecordedStep& step, const Court& court) {
 Outcome part_of(const Outcome& whole, std::int64_t begin, std::int64_t end) {
   if (!whole.replay) return whole;
   const Replay& replay = *whole.replay;
-  require(replay.allowed.empty(), "judge: a stacked op has a mask");
+  require(replay.allowed.empty() && replay.roundings.empty() && replay.emulated.empty(),
+          "judge: a stacked op has a mask or roundings");
   Outcome part{Replay{}, whole.why, {}};
   part.replay->expected = copy_host(replay.expected.view().rows(begin, end));
   if (!replay.bound.empty()) part.replay->bound = copy_host(replay.bound.view().rows(begin, end));
@@ -164,15 +165,21 @@ void check_belongs(const Trace& subject, const Replayer& replayer) {
 
 std::vector<OpSite> chosen_sites(const Replayer& replayer, const JudgeOptions& options) {
   std::vector<OpSite> sites;
+  const int layers = static_cast<int>(replayer.config().num_hidden_layers);
+  const int last = options.last_layer < 0 ? std::max(layers - 1, 0) : options.last_layer;
   for (const OpSite site : replayer.sites()) {
-    const int last = options.last_layer < 0 ? site.layer : options.last_layer;
-    if (site.layer >= 0 && (site.layer < options.first_layer || site.layer > last)) continue;
-    sites.push_back(site);
+    const int layer = judged_with_layer(site, layers);
+    if (layer >= options.first_layer && layer <= last) sites.push_back(site);
   }
   return sites;
 }
 
 }  // namespace
+
+int judged_with_layer(OpSite site, int layers) {
+  if (site.layer >= 0) return site.layer;
+  return site < OpSite{Probe::input_layernorm, 0} ? 0 : std::max(layers - 1, 0);
+}
 
 VerdictCounts Judgement::counts() const {
   VerdictCounts counts;
@@ -226,6 +233,9 @@ Judgement judge(const Trace& subject, const Replayer& replayer, const Tolerances
       result.accumulated = measure_error(*actual, *right);
     }
     judgement.ops[step * sites.size() + s] = std::move(result);
+    // What reads it was judged before it, the last op being the first.
+    const auto& recorded = subject.steps[step].tensors;
+    if (const auto at = recorded.find(sites[s]); at != recorded.end()) at->second.unload();
   };
   parallel_for(pieces.size(), options.threads, [&](std::size_t i) {
     const Piece& piece = pieces[i];

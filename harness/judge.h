@@ -60,11 +60,16 @@ struct OpResult {
 struct JudgeOptions {
   bool require_all = true;  // an op that was not recorded is untested (our engines); false: skipped (foreign)
   bool our_engine = true;   // forbidden places must hold no weight at all; false: dust is let pass
+  // What comes before the layers is judged with layer 0, and what comes after them with the last.
   int first_layer = 0;
   int last_layer = -1;           // -1: to the end
   int threads = 0;               // that judge at the same time; 0: as many as there are cores
   const Trace* truth = nullptr;  // the reference's f64 run of the same steps, for accumulated error
 };
+
+// The layer whose part of a trace this site belongs to: its own; for those before the layers the first, after
+// them the last.
+int judged_with_layer(OpSite site, int layers);
 
 struct Judgement {
   std::vector<OpResult> ops;  // by sequence and step, then in graph order

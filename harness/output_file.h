@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -35,9 +36,10 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile();
 
-  // Both throw Error at once when the system refuses, as for a full disk; then keep() must not be called.
+  // All throw Error at once when the system refuses, as for a full disk; then keep() must not be called.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  void write_at(std::uint64_t place, std::span<const std::byte> bytes);  // over what was written there
 
   void close();  // throws Error when what was written did not reach the file
   void keep();   // closes, and gives the file its name

@@ -204,8 +204,14 @@ std::vector<SuspectFit> rank_suspects(const TensorView& actual, const Replay& ri
       list.push_back(not_computed(suspect.name, suspect.meaning, trouble));
     }
   }
-  sort_best_first(list);
+  for (std::size_t i = 0; i < list.size(); ++i) list[i].place = i;
+  rank_fits(list);
   return list;
+}
+
+void rank_fits(std::vector<SuspectFit>& fits) {
+  std::ranges::sort(fits, {}, &SuspectFit::place);
+  sort_best_first(fits);
 }
 
 std::vector<SuspectFit> suspects_of(OpSite site, const RecordedStep& step, const Replayer& replayer,

@@ -48,6 +48,7 @@ struct SuspectFit {
   bool tied = false;
   // "could not be computed: …", where it threw; then it fits nothing, and ranks last.
   std::string trouble = {};
+  std::size_t place = 0;  // in the list that was tried: the more usual first
 };
 
 // A suspect fits when it explains at least this share of the elements in question, and the subject is at
@@ -60,6 +61,9 @@ inline constexpr double kExplainedShare = 0.99;
 std::vector<SuspectFit> rank_suspects(const TensorView& actual, const Replay& right,
                                       const std::vector<Suspect>& suspects, const Tolerance& tolerance,
                                       OpClass op, double forbidden_weight);
+
+// Sorts fits of one op, or those of them that somebody asks for, as rank_suspects does.
+void rank_fits(std::vector<SuspectFit>& fits);
 
 // The same for one failed op of a step, with the replayer's suspects for that op, then those that hold for
 // any op (zeros, a constant factor, rows shifted, rounded to a half type). Empty where there is no replay.

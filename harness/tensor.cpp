@@ -1,5 +1,8 @@
 #include "harness/tensor.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <new>
 
@@ -118,6 +121,27 @@ ZeroedBytes::ZeroedBytes(std::size_t size) : size_(size) {
 
 ZeroedBytes::ZeroedBytes(const ZeroedBytes& other) : ZeroedBytes(other.size_) {
   if (size_ > 0) std::memcpy(data_.get(), other.data_.get(), size_);
+}
+
+Tensor Tensor::within(const TensorView& view, std::shared_ptr<const void> owner) {
+  require(view.is_contiguous() && view.device.kind == DeviceKind::cpu && owner != nullptr,
+          "Tensor::within: no contiguous host view");
+  Tensor tensor;
+  tensor.dtype_ = view.dtype;
+  tensor.shape_ = view.shape;
+  const auto size = static_cast<std::size_t>(view.elements()) * dtype_size(view.dtype);
+  tensor.bytes_ = ZeroedBytes(static_cast<std::byte*>(const_cast<void*>(view.data)), size, std::move(owner));
+  return tensor;
+}
+
+// Whole pages: those at the ends hold a part of the tensors beside it.
+void Tensor::unload() const {
+  if (!bytes_.elsewhere()) return;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes_.data());
+  const std::uintptr_t begin = (address + page - 1) / page * page,
+                       end = (address + bytes_.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 Tensor copy_host(const TensorView& view) {

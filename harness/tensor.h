@@ -87,10 +87,13 @@ struct MutableTensorView : TensorView {
 };
 
 // Zeros from the system, which hands large areas out as zero pages: nothing is written before its first use.
+// Or bytes that lie elsewhere, with what keeps them there.
 class ZeroedBytes {
  public:
   ZeroedBytes() = default;
   explicit ZeroedBytes(std::size_t size);
+  ZeroedBytes(std::byte* bytes, std::size_t size, std::shared_ptr<const void> owner)
+      : data_(bytes, Free{std::move(owner)}), size_(size) {}
   ZeroedBytes(const ZeroedBytes& other);
   ZeroedBytes(ZeroedBytes&& other) noexcept { swap(other); }
   ZeroedBytes& operator=(ZeroedBytes other) noexcept {
@@ -101,10 +104,14 @@ class ZeroedBytes {
   const std::byte* data() const { return data_.get(); }
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  bool elsewhere() const { return data_.get_deleter().owner != nullptr; }
 
  private:
   struct Free {
-    void operator()(std::byte* bytes) const { std::free(bytes); }
+    std::shared_ptr<const void> owner;
+    void operator()(std::byte* bytes) const {
+      if (!owner) std::free(bytes);
+    }
   };
   void swap(ZeroedBytes& other) {
     std::swap(data_, other.data_);
@@ -127,6 +134,13 @@ class Tensor {
     if (!values.empty()) std::memcpy(tensor.bytes_.data(), values.data(), values.size_bytes());
     return tensor;
   }
+
+  // That lies in memory of `owner`, contiguous: a mapped file's, where a change is one in memory alone.
+  // Copies are as those of any other tensor.
+  static Tensor within(const TensorView& view, std::shared_ptr<const void> owner);
+  // Lets go of the memory of an unchanged tensor that lies in a mapped file; the file is read again where it
+  // is asked for. Does nothing to others.
+  void unload() const;
 
   bool empty() const { return bytes_.empty(); }
   DType dtype() const { return dtype_; }

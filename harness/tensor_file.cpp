@@ -13,8 +13,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "harness/output_file.h"
-
 namespace plumbline {
 namespace {
 
@@ -22,21 +20,31 @@ using Json = nlohmann::ordered_json;
 constexpr std::uint64_t kLargestHeader = 256ull << 20;
 constexpr int kDeepestJson = 16;
 
+// Tensors that follow each other.
+class Header {
+ public:
+  explicit Header(const std::map<std::string, std::string>& metadata) { json_["__metadata__"] = metadata; }
+  void add(const std::string& name, DType dtype, const Shape& shape) {
+    std::vector<std::int64_t> sizes;
+    for (int axis = 0; axis < shape.rank(); ++axis) sizes.push_back(shape[axis]);
+    const std::uint64_t end = offset_ + static_cast<std::uint64_t>(shape.elements()) * dtype_size(dtype);
+    json_[name] = {{"dtype", std::string(dtype_safetensors_name(dtype))},
+                   {"shape", sizes},
+                   {"data_offsets", {offset_, end}}};
+    offset_ = end;
+  }
+  std::string text() const { return json_.dump(); }
+
+ private:
+  Json json_;
+  std::uint64_t offset_ = 0;
+};
+
 std::string header_of(const std::map<std::string, std::string>& metadata,
                       const std::vector<NamedView>& tensors) {
-  Json header;
-  header["__metadata__"] = metadata;
-  std::uint64_t offset = 0;
-  for (const auto& [name, view] : tensors) {
-    std::vector<std::int64_t> shape;
-    for (int axis = 0; axis < view.shape.rank(); ++axis) shape.push_back(view.shape[axis]);
-    const std::uint64_t end = offset + static_cast<std::uint64_t>(view.elements()) * dtype_size(view.dtype);
-    header[name] = {{"dtype", std::string(dtype_safetensors_name(view.dtype))},
-                    {"shape", shape},
-                    {"data_offsets", {offset, end}}};
-    offset = end;
-  }
-  std::string text = header.dump();
+  Header header(metadata);
+  for (const auto& [name, view] : tensors) header.add(name, view.dtype, view.shape);
+  std::string text = header.text();
   text.append((8 - text.size() % 8) % 8, ' ');  // so that the data starts aligned
   return text;
 }
@@ -200,7 +208,9 @@ MappedTensorFile::MappedTensorFile(const std::filesystem::path& path) {
   metadata_ = std::move(contents.metadata);
   size_ = reader.size();
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  void* mapped = descriptor < 0 ? MAP_FAILED : ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  void* mapped = descriptor < 0 ? MAP_FAILED
+                                : ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
+                                         descriptor, 0);
   const int problem = errno;
   if (descriptor >= 0) ::close(descriptor);
   if (mapped == MAP_FAILED) reader.fail(fmt::format("cannot be read: {}", std::strerror(problem)));
@@ -235,6 +245,42 @@ void write_tensor_file(const std::filesystem::path& path, const std::map<std::st
     file.write({static_cast<const std::byte*>(view.data), bytes});
   }
   file.keep();
+}
+
+TensorFileWriter::TensorFileWriter(const std::filesystem::path& path, std::size_t header_room)
+    : file_(path), header_room_((header_room + 7) / 8 * 8) {
+  file_.write(std::string(sizeof(std::uint64_t) + header_room_, ' '));
+}
+
+void TensorFileWriter::write(const std::string& name, const TensorView& view) {
+  const auto size = static_cast<std::size_t>(view.elements()) * dtype_size(view.dtype);
+  file_.write({static_cast<const std::byte*>(view.data), size});
+  written_.push_back({name, view.dtype, view.shape});
+  bytes_ += size;
+}
+
+void TensorFileWriter::add(const std::string& name, const TensorView& view) {
+  require(view.is_contiguous() && view.device.kind == DeviceKind::cpu, "TensorFileWriter: not a host tensor");
+  // One byte each: whatever came after them would lie at odd places.
+  if (dtype_size(view.dtype) == 1 || bytes_ % dtype_size(view.dtype) != 0) {
+    waiting_.push_back({name, copy_host(view)});
+  } else {
+    write(name, view);
+  }
+}
+
+void TensorFileWriter::keep(const std::map<std::string, std::string>& metadata) {
+  for (const NamedTensor& each : waiting_) write(each.name, each.tensor.view());
+  waiting_.clear();
+  Header header(metadata);
+  for (const Written& each : written_) header.add(each.name, each.dtype, each.shape);
+  std::string text = header.text();
+  require(text.size() <= header_room_, "TensorFileWriter: more tensors than there is room for");
+  text.append(header_room_ - text.size(), ' ');
+  const std::uint64_t length = header_room_;
+  file_.write_at(0, std::as_bytes(std::span(&length, 1)));
+  file_.write_at(sizeof length, std::as_bytes(std::span(text)));
+  file_.keep();
 }
 
 }  // namespace plumbline

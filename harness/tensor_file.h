@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/output_file.h"
 #include "harness/tensor.h"
 
 namespace plumbline {
@@ -53,5 +54,31 @@ class MappedTensorFile {
 // Writes the file whole or not at all. Throws Error when it cannot be written.
 void write_tensor_file(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<NamedView>& tensors);
+
+// The same file from tensors that come one by one, and are not kept: the header comes last, into room left
+// for it. Those of a type that cannot be read where they would lie wait for the end.
+class TensorFileWriter {
+ public:
+  // `header_room`: bytes, at least header_bytes(name) for each name to come and each metadata entry. Throws
+  // Error when the file cannot be written; without keep() there is none.
+  TensorFileWriter(const std::filesystem::path& path, std::size_t header_room);
+  static std::size_t header_bytes(const std::string& name) { return name.size() + 256; }
+  void add(const std::string& name, const TensorView& view);  // contiguous, on the host
+  void keep(const std::map<std::string, std::string>& metadata);
+
+ private:
+  struct Written {
+    std::string name;
+    DType dtype;
+    Shape shape;
+  };
+  void write(const std::string& name, const TensorView& view);
+
+  OutputFile file_;
+  std::size_t header_room_;
+  std::uint64_t bytes_ = 0;  // of data
+  std::vector<Written> written_;
+  std::vector<NamedTensor> waiting_;
+};
 
 }  // namespace plumbline

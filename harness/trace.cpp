@@ -36,8 +36,8 @@ void ProbeFilter::check(int layers) const {
   }
 }
 
-TraceRecorder::TraceRecorder(Engine& engine, ProbeFilter filter)
-    : engine_(engine), filter_(std::move(filter)) {
+TraceRecorder::TraceRecorder(Engine& engine, ProbeFilter filter, TakeRecorded taken)
+    : engine_(engine), filter_(std::move(filter)), taken_(std::move(taken)) {
   const EngineInfo& info = engine.info();
   trace_.metadata = {1,
                      info.name,
@@ -95,7 +95,9 @@ ProbeSink::Access TraceRecorder::access(const ProbeId& id) const {
 void TraceRecorder::receive(const ProbeId& id, const TensorView& view) {
   const auto open = open_.find(id.sequence);
   require(open != open_.end(), "a probe of a sequence that is not in this step: " + site_name(id.site));
-  const bool added = trace_.steps[open->second].tensors.emplace(id.site, engine_.to_host(view)).second;
+  TraceStep& step = trace_.steps[open->second];
+  if (taken_) return taken_(step.sequence, step.step, id.site, engine_.to_host(view).view());
+  const bool added = step.tensors.emplace(id.site, engine_.to_host(view)).second;
   require(added, "a probe was emitted twice in one step: " + site_name(id.site));
 }
 
@@ -126,11 +128,11 @@ static LogitsWanted wanted_by(const ProbeFilter& filter) {
 
 Trace record_steps(Engine& engine, Cache& cache, std::span<const TokenId> tokens,
                    std::span<const std::int64_t> split, const ProbeFilter& filter,
-                   std::optional<std::int64_t> first_position) {
+                   std::optional<std::int64_t> first_position, TakeRecorded taken) {
   require(std::accumulate(split.begin(), split.end(), std::int64_t{0}) ==
               static_cast<std::int64_t>(tokens.size()),
           "record_steps: the split does not sum to the tokens");
-  TraceRecorder recorder(engine, filter);
+  TraceRecorder recorder(engine, filter, std::move(taken));
   const LogitsWanted wanted = wanted_by(filter);
   const std::int64_t past = cache.length(0);
   if (past > 0 && cache.spec().when_full == WhenFull::ring && !first_position) {

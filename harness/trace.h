@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -103,10 +104,14 @@ class ProbeFilter {
   std::vector<std::string> patterns_;
 };
 
+// Takes a recorded tensor, on the host, for good: nothing keeps it.
+using TakeRecorded = std::function<void(SequenceId sequence, int step, OpSite site, const TensorView& view)>;
+
 // A probe sink that copies what it sees to the host.
 class TraceRecorder final : public ProbeSink {
  public:
-  explicit TraceRecorder(Engine& engine, ProbeFilter filter = {});
+  // With `taken` the tensors go there, and the trace has steps without them.
+  explicit TraceRecorder(Engine& engine, ProbeFilter filter = {}, TakeRecorded taken = {});
   // Call before each forward(): opens one trace step per sequence. With the cache that the call goes over,
   // its dtype is held against what is recorded, and what it is to forget is known: a step goes into the slots
   // for the prefill as long as it fits there whole, and is the first or has several tokens; then into the
@@ -122,6 +127,7 @@ class TraceRecorder final : public ProbeSink {
 
   Engine& engine_;
   ProbeFilter filter_;
+  TakeRecorded taken_;
   Trace trace_;
   std::map<SequenceId, std::size_t> open_;  // index in trace_.steps
   std::map<SequenceId, int> next_step_;
@@ -136,6 +142,6 @@ Trace record_prefill(Engine& engine, std::span<const TokenId> tokens, const Prob
 // Throws Error where a ring may have forgotten earlier tokens and `first_position` is not given.
 Trace record_steps(Engine& engine, Cache& cache, std::span<const TokenId> tokens,
                    std::span<const std::int64_t> split, const ProbeFilter& filter = {},
-                   std::optional<std::int64_t> first_position = std::nullopt);
+                   std::optional<std::int64_t> first_position = std::nullopt, TakeRecorded taken = {});
 
 }  // namespace plumbline

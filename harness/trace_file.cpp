@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 
@@ -15,6 +17,10 @@ namespace {
 constexpr std::string_view kInitial = "initial/";
 constexpr std::string_view kFormat = "plumbline-trace";
 constexpr std::int64_t kLargestRing = std::int64_t{1} << 40;  // tokens: so that sums of some do not overflow
+
+std::string prefix_of(bool single, SequenceId sequence, int step) {
+  return single ? std::string() : fmt::format("seq.{}/step.{}/", sequence, step);
+}
 
 std::vector<NamedView> name_all(const Trace& trace) {
   const bool single = trace.steps.size() == 1 && trace.steps[0].sequence == 0 && trace.steps[0].step == 0;
@@ -30,11 +36,13 @@ std::vector<NamedView> name_all(const Trace& trace) {
     }
   }
   for (const TraceStep& step : trace.steps) {
-    const std::string prefix =
-        single ? std::string() : fmt::format("seq.{}/step.{}/", step.sequence, step.step);
+    const std::string prefix = prefix_of(single, step.sequence, step.step);
     for (const auto& [site, tensor] : step.tensors)
       named.push_back({prefix + site_name(site), tensor.view()});
   }
+  // Wide types first: then each lies where it can be read in place.
+  std::ranges::stable_sort(named, std::greater(),
+                           [](const NamedView& each) { return dtype_size(each.view.dtype); });
   return named;
 }
 
@@ -121,6 +129,27 @@ TraceName parse_name(const std::string& name, const std::string& where) {
   return parsed;
 }
 
+std::string name_of(std::optional<DType> dtype) {
+  return dtype ? std::string(dtype_name(*dtype)) : std::string();
+}
+
+std::map<std::string, std::string> entries_of(const TraceMetadata& metadata,
+                                              const std::map<SequenceId, RingCache>& rings) {
+  return {{"format", std::string(kFormat)},
+          {"format_version", std::to_string(metadata.format_version)},
+          {"engine", metadata.engine},
+          {"storage_dtype", std::string(dtype_name(metadata.storage))},
+          {"compute_dtype", std::string(dtype_name(metadata.compute))},
+          {"device", metadata.device == DeviceKind::cuda ? "cuda" : "cpu"},
+          {"weight_hash", metadata.weight_hash},
+          {"cache_dtype", name_of(metadata.cache)},
+          {"cache_ring", ring_text(rings)},
+          {"rotary_dtype", name_of(metadata.precision.rotary)},
+          {"scores_dtype", name_of(metadata.precision.scores)},
+          {"probs_dtype", name_of(metadata.precision.probs)},
+          {"rounding", std::string(rounding_name(metadata.precision.rounding))}};
+}
+
 class TraceBuilder {
  public:
   explicit TraceBuilder(std::string where) : where_(std::move(where)) {}
@@ -181,29 +210,34 @@ class TraceBuilder {
   std::optional<bool> prefixed_;
 };
 
-std::string name_of(std::optional<DType> dtype) {
-  return dtype ? std::string(dtype_name(*dtype)) : std::string();
-}
-
 }  // namespace
 
 void write_trace(const Trace& trace, const std::filesystem::path& path) {
-  const TraceMetadata& metadata = trace.metadata;
-  write_tensor_file(path,
-                    {{"format", std::string(kFormat)},
-                     {"format_version", std::to_string(metadata.format_version)},
-                     {"engine", metadata.engine},
-                     {"storage_dtype", std::string(dtype_name(metadata.storage))},
-                     {"compute_dtype", std::string(dtype_name(metadata.compute))},
-                     {"device", metadata.device == DeviceKind::cuda ? "cuda" : "cpu"},
-                     {"weight_hash", metadata.weight_hash},
-                     {"cache_dtype", name_of(metadata.cache)},
-                     {"cache_ring", ring_text(trace.rings)},
-                     {"rotary_dtype", name_of(metadata.precision.rotary)},
-                     {"scores_dtype", name_of(metadata.precision.scores)},
-                     {"probs_dtype", name_of(metadata.precision.probs)},
-                     {"rounding", std::string(rounding_name(metadata.precision.rounding))}},
-                    name_all(trace));
+  write_tensor_file(path, entries_of(trace.metadata, trace.rings), name_all(trace));
+}
+
+TraceFileWriter::TraceFileWriter(const std::filesystem::path& path, const ProbeFilter& filter, int layers,
+                                 std::size_t steps)
+    : single_(steps == 1), file_(path, header_room(filter, layers, steps)) {}
+
+std::size_t TraceFileWriter::header_room(const ProbeFilter& filter, int layers, std::size_t steps) {
+  constexpr std::size_t kMetadata = 4096, kPrefix = 64;
+  std::size_t step = 0;
+  for (const bool split_masks : {false, true}) {
+    for (const OpSite site : forward_sites(split_masks ? 0 : layers, split_masks)) {
+      if (filter.matches(site)) step += kPrefix + TensorFileWriter::header_bytes(site_name(site));
+    }
+  }
+  return kMetadata + steps * step;
+}
+
+void TraceFileWriter::add(SequenceId sequence, int step, OpSite site, const TensorView& view) {
+  file_.add(prefix_of(single_, sequence, step) + site_name(site), view);
+  ++tensors_;
+}
+
+void TraceFileWriter::keep(const Trace& outline) {
+  file_.keep(entries_of(outline.metadata, outline.rings));
 }
 
 TraceMetadata trace_metadata(const std::map<std::string, std::string>& entries, const std::string& where) {
@@ -251,6 +285,14 @@ Trace read_trace(const std::filesystem::path& path) {
   TraceBuilder builder(path.string());
   builder.read_metadata(file.metadata);
   for (NamedTensor& named : file.tensors) builder.place(named.name, std::move(named.tensor));
+  return builder.take();
+}
+
+Trace map_trace(const std::filesystem::path& path) {
+  const auto file = std::make_shared<const MappedTensorFile>(path);
+  TraceBuilder builder(path.string());
+  builder.read_metadata(file->metadata());
+  for (const NamedView& named : file->tensors()) builder.place(named.name, Tensor::within(named.view, file));
   return builder.take();
 }
 

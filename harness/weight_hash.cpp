@@ -1,6 +1,7 @@
 #include "harness/weight_hash.h"
 
 #include <algorithm>
+#include <fstream>
 #include <memory>
 
 #include <fmt/format.h>
@@ -36,6 +37,19 @@ std::string weight_hash(std::vector<StoredTensor> tensors) {
 
 std::string sha256_hex(std::span<const std::byte> bytes) {
   return sha256_hex([&](const TakeBytes& take) { take(bytes); });
+}
+
+std::string sha256_of_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error("cannot be read", path.string());
+  return sha256_hex([&](const TakeBytes& take) {
+    std::vector<char> piece(1 << 20);
+    while (file) {
+      file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+      take(std::as_bytes(std::span(piece.data(), static_cast<std::size_t>(file.gcount()))));
+    }
+    if (!file.eof()) throw Error("cannot be read to its end", path.string());
+  });
 }
 
 }  // namespace plumbline

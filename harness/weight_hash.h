@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
@@ -29,5 +30,6 @@ std::string weight_hash(std::vector<StoredTensor> tensors);
 
 // SHA-256 in hex.
 std::string sha256_hex(std::span<const std::byte> bytes);
+std::string sha256_of_file(const std::filesystem::path& path);  // throws Error for one that cannot be read
 
 }  // namespace plumbline

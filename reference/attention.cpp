@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "reference/internal/ops_torch.h"
+#include "reference/internal/rounding_torch.h"
 
 namespace plumbline::reference::ops {
 namespace {
@@ -114,6 +115,15 @@ at::Tensor join_heads(const at::Tensor& x) {
   return x.transpose(0, 1).reshape({x.size(1), x.size(0) * x.size(2)});
 }
 
+// sqrt(sum (e (v - c))^2): what errors e of the weights, [heads, queries, keys], make of c. Multiplied out so
+// that it is three matrix products.
+at::Tensor root_spread(const at::Tensor& e, const at::Tensor& v, const at::Tensor& c) {
+  const at::Tensor w = e.square();
+  const at::Tensor spread =
+      at::matmul(w, v.square()) - 2.0 * c * at::matmul(w, v) + c.square() * w.sum(-1, /*keepdim=*/true);
+  return spread.clamp_min(0.0).sqrt();
+}
+
 // D = |s - max s| over allowed keys, 0 elsewhere.
 at::Tensor distance_from_largest(const at::Tensor& scores, const at::Tensor& allowed) {
   const double infinity = std::numeric_limits<double>::infinity();
@@ -144,19 +154,36 @@ at::Tensor scores_bound(const at::Tensor& q, const at::Tensor& k, double scale) 
   return scale * kUnitRoundoff * (root_d * (extent.width() + root_squares) + 2.0 * extent.sum.abs());
 }
 
+// The product is rounded before it is scaled: h(qk) s.
+Rounded scores_rounded(const at::Tensor& q, const at::Tensor& k, double scale, DType dtype) {
+  const at::Tensor product = at::matmul(q, k.transpose(1, 2));
+  const at::Tensor roundings = half_spacings(product, dtype) * scale;
+  const at::Tensor unknown = at::full({}, std::numeric_limits<double>::infinity(), product.options());
+  return {rounded_to(rounded_to(product, dtype) * scale, dtype),
+          at::where(product.abs() >= kNearlyOverflown * first_overflow(dtype), unknown,
+                    and_the_last(product * scale, roundings, dtype))};
+}
+
 at::Tensor softmax(const at::Tensor& scores, const at::Tensor& allowed) {
   const double infinity = std::numeric_limits<double>::infinity();
-  return at::softmax(scores.masked_fill(allowed.logical_not(), -infinity), -1);
+  return at::softmax(wide(scores).masked_fill(allowed.logical_not(), -infinity), -1).to(scores.scalar_type());
 }
 
 // u p (D + sum p D + sqrt(n)/2 + 4) + 2^-126: each exponent's rounding, the sum's, and the division's.
 at::Tensor softmax_bound(const at::Tensor& scores, const at::Tensor& probs, const at::Tensor& allowed) {
-  const at::Tensor distance = distance_from_largest(scores, allowed);
+  // A score of minus infinity, as an overflow may leave it, has no weight and no error.
+  const at::Tensor distance = distance_from_largest(scores, allowed).masked_fill(probs.eq(0), 0.0);
   const at::Tensor mean_distance = (probs * distance).sum(-1, /*keepdim=*/true);
   const at::Tensor root_n = allowed_keys(allowed).sqrt().unsqueeze(-1);
   const at::Tensor bound =
       kUnitRoundoff * probs * (distance + mean_distance + root_n / 2.0 + 4.0) + kSmallest;
   return bound.masked_fill(allowed.logical_not(), 0.0);
+}
+
+// u p (|s| + sum p |s|): each score is rounded before it is exponentiated.
+at::Tensor cast_scores_bound(const at::Tensor& scores, const at::Tensor& probs, const at::Tensor& allowed) {
+  const at::Tensor size = scores.abs().masked_fill(allowed.logical_not(), 0.0);
+  return kUnitRoundoff * probs * (size + (probs * size).sum(-1, /*keepdim=*/true));
 }
 
 at::Tensor context(const at::Tensor& probs, const at::Tensor& v) {
@@ -168,21 +195,29 @@ at::Tensor context_bound(const at::Tensor& probs, const at::Tensor& v, const at:
 }
 
 // sqrt(sum (p (v - c) delta)^2) + u sqrt(n)(R + Q) + u|c|(sqrt(n)/2 + 4) + 2^-126, where delta = B(scores) +
-// u(2D + |s|) is what each score may be off by when it is exponentiated.
+// u(2D + |s|) is what each score may be off by when it is exponentiated. Scores in a half type: and
+// sqrt(sum (p (v - c) delta')^2), delta' = h(qk) s + h(s). Weights in a half type: and sqrt(sum (r v)^2), r =
+// u_h p, in f16 2^-25 more, where p may be subnormal.
 at::Tensor fused_attention_bound(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
-                                 const at::Tensor& allowed) {
+                                 const at::Tensor& allowed, const FusedPrecision& precision) {
   const at::Tensor s = ops::scores(q, k, scale);
   const at::Tensor p = ops::softmax(s, allowed);
   const at::Tensor c = at::matmul(p, v);
   const at::Tensor distance = distance_from_largest(s, allowed);
   const at::Tensor delta = scores_bound(q, k, scale) + kUnitRoundoff * (2.0 * distance + s.abs());
-  // sum w (v - c)^2 with w = (p delta)^2, multiplied out so that it is three matrix products.
-  const at::Tensor w = (p * delta).square();
-  const at::Tensor spread =
-      at::matmul(w, v.square()) - 2.0 * c * at::matmul(w, v) + c.square() * w.sum(-1, /*keepdim=*/true);
+  at::Tensor bound = root_spread(p * delta, v, c);
+  if (is_half(precision.scores)) {
+    const at::Tensor first =
+        precision.each ? half_spacings(s / scale, precision.scores) * scale : at::zeros_like(s);
+    bound = bound + root_spread(p * (first + half_spacings(s, precision.scores)), v, c);
+  }
+  if (is_half(precision.probs)) {
+    const at::Tensor kept = precision.probs == DType::f16 ? p * 0x1p-11 + 0x1p-25 : p * 0x1p-8;
+    bound = bound + at::matmul(kept.masked_fill(allowed.logical_not(), 0.0).square(), v.square()).sqrt();
+  }
   const at::Tensor root_n = allowed_keys(allowed).sqrt().unsqueeze(-1);
   const at::Tensor tail = kUnitRoundoff * c.abs() * (root_n / 2.0 + 4.0) + kSmallest;
-  return join_heads(spread.clamp_min(0.0).sqrt() + weighted_sum_bound(p, v, allowed) + tail);
+  return join_heads(bound + weighted_sum_bound(p, v, allowed) + tail);
 }
 
 }  // namespace plumbline::reference::ops

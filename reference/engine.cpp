@@ -13,6 +13,7 @@
 #include "reference/internal/engine_torch.h"
 #include "reference/internal/forward_torch.h"
 #include "reference/internal/guard_torch.h"
+#include "reference/internal/ops_torch.h"
 #include "reference/rope.h"
 
 namespace plumbline::reference {
@@ -52,12 +53,21 @@ void check_step(const SequenceStep& step, const HistoryCache& cache, std::int64_
   }
 }
 
+// Half types: LibTorch's products accumulate in f32, and its elementary operations round each.
+EngineInfo info_of(const EngineOptions& options) {
+  const bool half = options.dtype == DType::bf16 || options.dtype == DType::f16;
+  EngineInfo info{"reference",     Device{}, options.dtype, half ? DType::f32 : options.dtype, "libtorch",
+                  options.threads, {}};
+  if (half) info.precision = {options.dtype, options.dtype, options.dtype, Rounding::each};
+  return info;
+}
+
 class ReferenceEngine final : public Engine {
  public:
   ReferenceEngine(ModelConfig config, std::shared_ptr<const Weights> weights, const EngineOptions& options)
       : config_(std::move(config)),
         weights_(std::move(weights)),
-        info_{"reference", Device{}, options.dtype, options.dtype, "libtorch", options.threads},
+        info_(info_of(options)),
         mark_(std::make_shared<const int>(0)) {}
 
   const EngineInfo& info() const override { return info_; }
@@ -115,8 +125,8 @@ Logits ReferenceEngine::forward(std::span<const SequenceStep> steps, Cache& any_
     const std::int64_t past = cache.length(step.sequence);
     histories.push_back(cache.extended(step.sequence, step.tokens, step.positions));
     logits.push_back(in_torch([&] {
-      ForwardPass pass(config_, *weights_, info_.compute, step.sequence, past, sink);
-      return pass.run(histories.back(), step.logits);
+      ForwardPass pass(config_, *weights_, info_.storage, step.sequence, past, sink);
+      return ops::wide(pass.run(histories.back(), step.logits));
     }));
   }
 
@@ -136,12 +146,13 @@ std::unique_ptr<Engine> engine_over(ModelConfig config, std::shared_ptr<const We
 }
 
 std::unique_ptr<Engine> make_engine(const std::filesystem::path& directory, const EngineOptions& options) {
-  if (options.dtype != DType::f32 && options.dtype != DType::f64) {
-    throw Error("computes no " + std::string(dtype_name(options.dtype)), kName, "f32 or f64");
+  if (!is_floating(options.dtype)) {
+    throw Error("computes no " + std::string(dtype_name(options.dtype)), kName, "f32, f64, bf16 or f16");
   }
   if (options.threads < 1) throw Error("threads is " + std::to_string(options.threads), kName, "at least 1");
   ModelConfig config = load_config(directory);
-  auto weights = std::make_shared<const Weights>(directory, config, options.dtype, options.dtype);
+  auto weights =
+      std::make_shared<const Weights>(directory, config, options.dtype, options.dtype, options.hold);
   return engine_over(std::move(config), std::move(weights), options);
 }
 

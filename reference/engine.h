@@ -5,14 +5,18 @@
 #include <memory>
 
 #include "harness/engine.h"
+#include "reference/weights.h"
 
 namespace plumbline::reference {
 
 struct EngineOptions {
-  // f32 follows transformers' eager model. In f64 everything is f64 but inv_freq and the product position *
-  // inv_freq, which are f32 by specification; cos and sin of that angle are taken in f64.
+  // f32, bf16 and f16 follow transformers' eager model: in a half type every elementary operation rounds,
+  // norms, softmax, cos and sin are computed in f32, and the logits handed out are f32. In f64 everything is
+  // f64 but inv_freq and the product position * inv_freq, which are f32 by specification; cos and sin of that
+  // angle are taken in f64.
   DType dtype = DType::f32;
-  int threads = 1;  // LibTorch's, for the whole process
+  int threads = 1;        // LibTorch's, for the whole process
+  Hold hold = Hold::all;  // with the same results either way
 };
 
 // Throws Error for a checkpoint that is broken or not Qwen2, another dtype, or threads < 1.

@@ -88,9 +88,10 @@ void ForwardPass::prepare(const History& history) {
 
   const at::Tensor inv_freq = ops::inverse_frequencies(config_);
   emit({Probe::inv_freq, -1}, inv_freq);
-  const at::Tensor angles = ops::rotary_angles(positions, inv_freq).to(type_);
-  cos_ = angles.cos() * config_.rope.attention_factor;
-  sin_ = angles.sin() * config_.rope.attention_factor;
+  const at::Tensor angles =
+      ops::rotary_angles(positions, inv_freq).to(type_ == at::kDouble ? type_ : at::kFloat);
+  cos_ = (angles.cos() * config_.rope.attention_factor).to(type_);
+  sin_ = (angles.sin() * config_.rope.attention_factor).to(type_);
   emit_rows(Probe::cos, -1, cos_);
   emit_rows(Probe::sin, -1, sin_);
 }
@@ -186,13 +187,16 @@ at::Tensor ForwardPass::head(const at::Tensor& normed, LogitsWanted wanted) {
   if (wanted == LogitsWanted::none) return at::empty({0, config_.vocab_size}, normed.options());
   const std::int64_t first = wanted == LogitsWanted::all ? past_ : length_ - 1;
   const std::int64_t block = first / kRowBlock * kRowBlock;
-  const at::Tensor weight = weights_.get("lm_head.weight");
-  std::vector<at::Tensor> out;
-  for (const at::Tensor& rows : blocks_of(normed.narrow(0, block, rows_ - block))) {
-    out.push_back(ops::linear(rows, weight, at::Tensor()));
+  const at::Tensor all = at::empty({rows_ - block, config_.vocab_size}, normed.options());
+  for (std::int64_t from = 0; from < config_.vocab_size; from += kHeadRows) {
+    const std::int64_t count = std::min(kHeadRows, config_.vocab_size - from);
+    const at::Tensor weight = weights_.rows("lm_head.weight", from, count);
+    for (std::int64_t row = block; row < rows_; row += kRowBlock) {
+      all.narrow(0, row - block, kRowBlock)
+          .narrow(1, from, count)
+          .copy_(ops::linear(normed.narrow(0, row, kRowBlock), weight, at::Tensor()));
+    }
   }
-  // One block, as prompts often are, needs no copy.
-  const at::Tensor all = out.size() == 1 ? out.front() : at::cat(out);
   const at::Tensor logits = all.narrow(0, first - block, length_ - first);
   emit({Probe::lm_head, -1}, logits);
   return logits;
@@ -200,7 +204,7 @@ at::Tensor ForwardPass::head(const at::Tensor& normed, LogitsWanted wanted) {
 
 at::Tensor ForwardPass::run(const History& history, LogitsWanted wanted) {
   prepare(history);
-  at::Tensor x = ops::embedding(ids_, weights_.get("model.embed_tokens.weight"));
+  at::Tensor x = weights_.gathered("model.embed_tokens.weight", ids_);
   emit_rows(Probe::embed_tokens, -1, x);
   for (int layer = 0; layer < config_.num_hidden_layers; ++layer) {
     at::Tensor normed = norm(x, weights_.layer(layer, "input_layernorm.weight"));

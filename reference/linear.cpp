@@ -10,7 +10,8 @@ namespace {
 constexpr std::int64_t kReadings = 16;            // where the running sum is read
 constexpr std::int64_t kBlockElements = 1 << 18;  // of outputs at a time: the running sums stay in the cache
 constexpr std::int64_t kFewestOutputs = 256;      // of a block: a product of fewer is slow
-constexpr std::int64_t kMostOutputs = 8192;       // its f32 weights must not fill the memory
+constexpr std::int64_t kMostOutputs = 8192;
+constexpr std::int64_t kMostWeights = 1 << 20;  // of a block: scaled and squared they stay near the core, too
 
 // A block of the product in f32, in units in which no term is larger than 1. A bound is wanted to a
 // thousandth and f32 gives it to a millionth; in these units nothing overflows, and what underflows is
@@ -78,7 +79,9 @@ void linear_bound_into(at::Tensor out, const at::Tensor& x, const at::Tensor& we
                        const at::Tensor& bias) {
   const std::int64_t rows = x.size(0), outputs = weight.size(0);
   const std::int64_t fitting = kBlockElements / std::max<std::int64_t>(rows, 1);
-  const std::int64_t size = std::clamp(fitting, kFewestOutputs, kMostOutputs);
+  const std::int64_t most =
+      std::clamp(kMostWeights / std::max<std::int64_t>(x.size(1), 1), kFewestOutputs, kMostOutputs);
+  const std::int64_t size = std::clamp(fitting, kFewestOutputs, most);
   for (std::int64_t from = 0; from < outputs; from += size) {
     const std::int64_t length = std::min(size, outputs - from);
     const at::Tensor part = bias.defined() ? bias.narrow(0, from, length) : bias;

@@ -6,6 +6,7 @@
 #include "reference/config.h"
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
+#include "reference/internal/rounding_torch.h"
 #include "reference/mask.h"
 
 namespace plumbline::reference {
@@ -124,12 +125,16 @@ at::Tensor Recorded::probe(OpSite site, std::int64_t rows) const {
   return values.narrow(axis, values.size(axis) - rows, rows).contiguous();
 }
 
+bool Recorded::rounds_each() const {
+  return step_.precision().rounding == Rounding::each && is_half(storage_);
+}
+
 // Exact ops leave no room for an error, so a span over them has the bound of the op that follows.
 at::Tensor Recorded::rebuilt(OpSite site, std::int64_t rows) const {
   const int layer = site.layer;
   switch (site.probe) {
     case Probe::embed_tokens:
-      return ops::embedding(token_ids(rows), weights_.get("model.embed_tokens.weight"));
+      return weights_.gathered("model.embed_tokens.weight", token_ids(rows));
     case Probe::attn_residual:
       return rounded_to(ops::residual(residual_stream(layer, rows), probe({Probe::o_proj, layer}, rows)),
                         storage_);

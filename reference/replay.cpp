@@ -1,5 +1,7 @@
 #include "reference/replay.h"
 
+#include <algorithm>
+
 #include <ATen/Parallel.h>
 
 #include "reference/config.h"
@@ -14,6 +16,20 @@ namespace {
 
 bool is_fused(OpSite site, const RecordedStep& step) {
   return site.probe == Probe::context && step.find({Probe::probs, site.layer}) == nullptr;
+}
+
+constexpr double kF64Unit = 0x1p-29;  // u of f64 over u of f32
+
+// Bounds are written for f32. In f64 they shrink, but not those of what is f32 in any engine of that kind:
+// what it computes so (transformers, whose operations are each their own), and angles of an unknown table.
+double unit_of(const ReplayModel& model, const Recorded& in, OpClass op) {
+  if (model.storage != DType::f64 || op == OpClass::inv_freq) return 1.0;
+  const bool by_table = op == OpClass::rope && !(in.has({Probe::cos, -1}) && in.has({Probe::sin, -1}));
+  const bool waves = op == OpClass::cos_sin || by_table;
+  if (waves && !in.frequencies().recorded) return 1.0;
+  const bool in_f32 =
+      waves || op == OpClass::rms_norm || op == OpClass::softmax || op == OpClass::fused_attention;
+  return in_f32 && in.precision().rounding == Rounding::each ? 1.0 : kF64Unit;
 }
 
 Replay dispatch(const ReplayModel& model, const Recorded& in, OpSite site, OpClass op) {
@@ -77,7 +93,14 @@ class ReferenceReplayer final : public Replayer {
     try {
       return in_torch([&] {
         const ReplayModel model{config_, derive(config_), *weights_, storage_};
-        return dispatch(model, Recorded(config_, *weights_, step, storage_), site, judged_as(site, step));
+        const Recorded in(config_, *weights_, step, storage_);
+        const OpClass op = judged_as(site, step);
+        Replay replay = dispatch(model, in, site, op);
+        const double unit = unit_of(model, in, op);
+        if (unit != 1.0 && !replay.bound.empty()) {
+          for (double& bound : replay.bound.values<double>()) bound *= unit;
+        }
+        return replay;
       });
     } catch (const NotReplayable& missing) {
       why = missing.what();
@@ -116,13 +139,27 @@ std::unique_ptr<Replayer> replayer_over(ModelConfig config, std::shared_ptr<cons
   return std::make_unique<ReferenceReplayer>(std::move(config), std::move(weights), storage);
 }
 
-std::unique_ptr<Replayer> make_replayer(const std::filesystem::path& directory, DType storage) {
-  return make_referee(directory, storage).replayer;
+std::unique_ptr<Replayer> make_replayer(const std::filesystem::path& directory, DType storage, Hold hold) {
+  return make_referee(directory, storage, hold).replayer;
 }
 
-Referee make_referee(const std::filesystem::path& directory, DType storage) {
+int replays_within(const ModelConfig& config, std::int64_t tokens, std::int64_t bytes) {
+  constexpr std::int64_t kDouble = 8;
+  constexpr std::int64_t kBoundsOfWeights = 128 << 20;  // a block of them scaled, and squared
+  const DerivedArchitecture sizes = derive(config);
+  const std::int64_t attention = 2 * config.hidden_size * (sizes.query_dim + sizes.key_value_dim);
+  const std::int64_t mlp = config.hidden_size * config.intermediate_size;
+  const std::int64_t layer = kDouble * (attention + 3 * mlp);
+  const std::int64_t weight =
+      kDouble * std::max({mlp, config.hidden_size * sizes.query_dim, kHeadRows * config.hidden_size});
+  const std::int64_t outputs = 3 * kDouble * tokens * std::max(config.vocab_size, config.intermediate_size);
+  const std::int64_t fitting = (bytes - layer) / (weight + kBoundsOfWeights + outputs);
+  return static_cast<int>(std::clamp<std::int64_t>(fitting, 1, 1 << 16));
+}
+
+Referee make_referee(const std::filesystem::path& directory, DType storage, Hold hold) {
   const ModelConfig config = load_config(directory);
-  const auto weights = std::make_shared<const Weights>(directory, config, storage, DType::f64);
+  const auto weights = std::make_shared<const Weights>(directory, config, storage, DType::f64, hold);
   return {engine_over(config, weights, {DType::f64, 1}), replayer_over(config, weights, storage)};
 }
 

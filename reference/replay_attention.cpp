@@ -1,10 +1,12 @@
 // Replays of scores, softmax and context, and of the three fused into one kernel.
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
 #include "reference/internal/replay_torch.h"
+#include "reference/internal/rounding_torch.h"
 
 namespace plumbline::reference {
 namespace {
@@ -21,25 +23,32 @@ std::int64_t query_block(std::int64_t heads, std::int64_t keys) {
 struct Bounded {
   at::Tensor expected;
   at::Tensor bound;
+  ops::Rounded rounded = {};  // undefined where no operation within rounds
 };
 
 // Runs op(first query, number of queries) over blocks of queries, and joins what it gives along `axis`.
 template <typename Op>
 Bounded by_queries(std::int64_t queries, std::int64_t block_size, std::int64_t axis, Op op) {
-  std::vector<at::Tensor> expected;
-  std::vector<at::Tensor> bound;
+  std::vector<at::Tensor> expected, bound, emulated, roundings;
   for (std::int64_t first = 0; first < queries; first += block_size) {
     const Bounded block = op(first, std::min(block_size, queries - first));
     expected.push_back(block.expected);
     bound.push_back(block.bound);
+    if (block.rounded.emulated.defined()) emulated.push_back(block.rounded.emulated);
+    if (block.rounded.roundings.defined()) roundings.push_back(block.rounded.roundings);
   }
-  return {at::cat(expected, axis), at::cat(bound, axis)};
+  const auto joined = [&](const std::vector<at::Tensor>& blocks) {
+    return blocks.empty() ? at::Tensor() : at::cat(blocks, axis);
+  };
+  return {joined(expected), joined(bound), {joined(emulated), joined(roundings)}};
 }
 
 Replay make_replay(const Bounded& result) {
   Replay replay;
   replay.expected = to_harness(result.expected);
   replay.bound = to_harness(result.bound);
+  if (result.rounded.emulated.defined()) replay.emulated = to_harness(result.rounded.emulated);
+  if (result.rounded.roundings.defined()) replay.roundings = to_harness(result.rounded.roundings);
   return replay;
 }
 
@@ -58,32 +67,58 @@ Tensor for_each_head(const at::Tensor& allowed, std::int64_t heads) {
   return to_harness(allowed.unsqueeze(0).expand({heads, -1, -1}));
 }
 
+// 0, but infinite for queries with a product of q and k that overflows before it is scaled. expected:
+// [queries, heads * head_dim]
+at::Tensor unknown_where_overflown(const at::Tensor& products, const at::Tensor& allowed, DType dtype,
+                                   const at::Tensor& expected) {
+  const at::Tensor seen = products.abs().masked_fill(allowed.logical_not(), 0.0);
+  const at::Tensor over = seen.ge(kNearlyOverflown * first_overflow(dtype)).any(-1);  // [heads, queries]
+  const at::Tensor by_channel = over.t().repeat_interleave(expected.size(1) / over.size(0), 1);
+  return at::zeros_like(expected).masked_fill(by_channel, std::numeric_limits<double>::infinity());
+}
+
 }  // namespace
+
+// Measured apart: lambda is 2 where scores and weights are f32, 4.5 where weights are kept in a half
+// type, 5.5 where scores are; the row has 2, or 4.5 in half storage.
+at::Tensor fused_bound(const ReplayModel& model, const Recorded& in, const at::Tensor& q, const at::Tensor& k,
+                       const at::Tensor& v, double scale, const at::Tensor& allowed) {
+  const ops::FusedPrecision precision{in.kept(Probe::scores), in.kept(Probe::probs), in.rounds_each()};
+  const double row = is_half(model.storage) ? 4.5 : 2.0;
+  const double measured = is_half(precision.scores) ? 5.5 : is_half(precision.probs) ? 4.5 : 2.0;
+  return measured / row * ops::fused_attention_bound(q, k, v, scale, allowed, precision);
+}
 
 Replay replay_scores(const ReplayModel& model, const Recorded& in, OpSite site) {
   const std::int64_t rows = in.rows(site);
   const at::Tensor q = queries_of(in, site, rows);
   const at::Tensor k = cache_of(model, in, Probe::past_key, site);
   const double scale = model.sizes.attention_scale;
+  const bool each = in.rounds_each() && is_half(in.kept(Probe::scores));
   Replay replay = make_replay(
       by_queries(rows, query_block(q.size(0), k.size(1)), 1, [&](std::int64_t first, std::int64_t count) {
         const at::Tensor part = q.narrow(1, first, count);
-        return Bounded{ops::scores(part, k, scale), ops::scores_bound(part, k, scale)};
+        Bounded block{ops::scores(part, k, scale), ops::scores_bound(part, k, scale)};
+        if (each) block.rounded = ops::scores_rounded(part, k, scale, in.kept(Probe::scores));
+        return block;
       }));
   replay.allowed = for_each_head(in.allowed(site.layer, rows), q.size(0));
   return replay;
 }
 
-Replay replay_softmax(const ReplayModel&, const Recorded& in, OpSite site) {
+Replay replay_softmax(const ReplayModel& model, const Recorded& in, OpSite site) {
   const std::int64_t rows = in.rows(site);
   const at::Tensor s = in.probe({Probe::scores, site.layer}, rows);
   const at::Tensor allowed = in.allowed(site.layer, rows);
+  const bool casts = model.storage == DType::f64 && in.precision().rounding == Rounding::each;
   Replay replay = make_replay(
       by_queries(rows, query_block(s.size(0), s.size(2)), 1, [&](std::int64_t first, std::int64_t count) {
         const at::Tensor part = s.narrow(1, first, count);
         const at::Tensor mask = allowed.narrow(0, first, count);
         const at::Tensor p = ops::softmax(part, mask);
-        return Bounded{p, ops::softmax_bound(part, p, mask)};
+        at::Tensor bound = ops::softmax_bound(part, p, mask);
+        if (casts) bound = bound + ops::cast_scores_bound(part, p, mask);
+        return Bounded{p, bound};
       }));
   replay.allowed = for_each_head(allowed, s.size(0));
   replay.trivial = allowed.sum(-1).max().item<std::int64_t>() <= 1;
@@ -120,8 +155,13 @@ Replay replay_fused_attention(const ReplayModel& model, const Recorded& in, OpSi
         const at::Tensor mask = block.narrow(1, begin, keys);
         const at::Tensor part = q.narrow(1, first, count);
         const at::Tensor key = k.narrow(1, begin, keys), value = v.narrow(1, begin, keys);
-        const at::Tensor p = ops::softmax(ops::scores(part, key, scale), mask);
-        return Bounded{ops::context(p, value), ops::fused_attention_bound(part, key, value, scale, mask)};
+        const at::Tensor s = ops::scores(part, key, scale);
+        Bounded result{ops::context(ops::softmax(s, mask), value),
+                       fused_bound(model, in, part, key, value, scale, mask)};
+        if (in.rounds_each() && is_half(in.kept(Probe::scores)))
+          result.rounded.roundings =
+              unknown_where_overflown(s / scale, mask, in.kept(Probe::scores), result.expected);
+        return result;
       }));
 }
 

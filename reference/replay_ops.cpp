@@ -1,10 +1,12 @@
 // Replays of everything but attention.
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
 #include "reference/internal/replay_torch.h"
+#include "reference/internal/rounding_torch.h"
 #include "reference/mask.h"
 
 namespace plumbline::reference {
@@ -39,6 +41,12 @@ Replay bounded(const at::Tensor& expected, const at::Tensor& bound, std::vector<
   replay.bound = to_harness(bound.expand_as(expected));
   replay.distinct_row = std::move(distinct);
   return replay;
+}
+
+// What an engine rounds within the op.
+void round_each(Replay& replay, const ops::Rounded& rounded) {
+  replay.emulated = to_harness(rounded.emulated);
+  replay.roundings = to_harness(rounded.roundings);
 }
 
 bool all_at_zero(const at::Tensor& positions) {
@@ -109,26 +117,42 @@ Replay replay_cos_sin(const ReplayModel& model, const Recorded& in, OpSite site)
 
 Replay replay_embedding(const ReplayModel& model, const Recorded& in, OpSite site) {
   const at::Tensor ids = in.token_ids(in.rows(site));
-  Replay replay = exact(ops::embedding(ids, model.weights.get("model.embed_tokens.weight")));
+  Replay replay = exact(model.weights.gathered("model.embed_tokens.weight", ids));
   replay.distinct_row = distinct_rows({ids});
   return replay;
 }
 
 Replay replay_rms_norm(const ReplayModel& model, const Recorded& in, OpSite site) {
   const at::Tensor x = op_input(model, in, site, 0, in.rows(site));
-  const at::Tensor y = ops::rms_norm(x, op_weight(model, site, ".weight"), model.config.rms_norm_eps);
-  return bounded(y, ops::rms_norm_bound(y), distinct_rows({x}));
+  const at::Tensor weight = op_weight(model, site, ".weight");
+  const double eps = model.config.rms_norm_eps;
+  const at::Tensor y = ops::rms_norm(x, weight, eps);
+  Replay replay = bounded(y, ops::rms_norm_bound(y), distinct_rows({x}));
+  if (in.rounds_each()) round_each(replay, ops::rms_norm_rounded(x, weight, eps, y, model.storage));
+  return replay;
 }
 
 Replay replay_linear(const ReplayModel& model, const Recorded& in, OpSite site) {
   const at::Tensor x = op_input(model, in, site, 0, in.rows(site));
-  const at::Tensor w = op_weight(model, site, ".weight");
-  const at::Tensor b = op_weight(model, site, ".bias");
+  const std::string name = std::string(probe_spec(site.probe).name) + ".weight";
+  const bool is_head = site.layer < 0;
+  const at::Tensor w = is_head ? at::Tensor() : op_weight(model, site, ".weight");
+  const std::int64_t outputs = is_head ? model.weights.rows_of(name) : w.size(0);
   Replay replay;
-  replay.expected = Tensor(DType::f64, Shape{x.size(0), w.size(0)});
+  replay.expected = Tensor(DType::f64, Shape{x.size(0), outputs});
   replay.bound = Tensor(DType::f64, replay.expected.shape());
-  ops::linear_into(writable(replay.expected), x, w, b);
-  ops::linear_bound_into(writable(replay.bound), x, w, b);
+  const at::Tensor expected = writable(replay.expected), bound = writable(replay.bound);
+  if (!is_head) {
+    const at::Tensor b = op_weight(model, site, ".bias");
+    ops::linear_into(expected, x, w, b);
+    ops::linear_bound_into(bound, x, w, b);
+  }
+  for (std::int64_t from = 0; is_head && from < outputs; from += kHeadRows) {
+    const std::int64_t count = std::min(kHeadRows, outputs - from);
+    const at::Tensor part = model.weights.rows(name, from, count);
+    ops::linear_into(expected.narrow(1, from, count), x, part, at::Tensor());
+    ops::linear_bound_into(bound.narrow(1, from, count), x, part, at::Tensor());
+  }
   replay.distinct_row = distinct_rows({x});
   return replay;
 }
@@ -138,9 +162,11 @@ Replay replay_rope(const ReplayModel& model, const Recorded& in, OpSite site) {
   const double factor = model.config.rope.attention_factor;
   const at::Tensor x = op_input(model, in, site, 0, rows).view({rows, -1, model.config.head_dim});
   const bool given = in.has({Probe::cos, -1}) && in.has({Probe::sin, -1});
+  const DType kept = in.kept(Probe::cos);
   at::Tensor cos;
   at::Tensor sin;
   at::Tensor bound = ops::rope_bound(x, factor);
+  at::Tensor either;          // where cos and sin may be rounded either way
   bool ceiling_holds = true;  // that of the contract for given cosines and sines
   if (given) {
     cos = in.probe({Probe::cos, -1}, rows);
@@ -152,8 +178,21 @@ Replay replay_rope(const ReplayModel& model, const Recorded& in, OpSite site) {
     sin = angles.sin() * factor;
     if (!frequencies.recorded) bound = ops::rope_bound_own_table(x, cos, sin, angles);
     ceiling_holds = frequencies.recorded;
+    if (is_half(kept)) {
+      either = ops::rope_roundings_of_table(x, angles, factor, !frequencies.recorded, kept);
+      cos = rounded_to(cos, kept);
+      sin = rounded_to(sin, kept);
+    }
   }
-  Replay replay = bounded(ops::rope(x, cos, sin), bound, distinct_rows({x, cos, sin}));
+  const at::Tensor y = ops::rope(x, cos, sin);
+  Replay replay = bounded(y, bound, distinct_rows({x, cos, sin}));
+  if (in.rounds_each() && is_half(kept)) {
+    ops::Rounded rounded = ops::rope_rounded(x, cos, sin, y, model.storage);
+    if (either.defined()) rounded.roundings = rounded.roundings + either;
+    round_each(replay, rounded);
+  } else if (either.defined()) {
+    replay.roundings = to_harness(either);
+  }
   replay.trivial = all_at_zero(in.positions(rows));
   replay.ceiling_holds = ceiling_holds;
   return replay;
@@ -178,7 +217,9 @@ Replay replay_silu_mul(const ReplayModel& model, const Recorded& in, OpSite site
   const at::Tensor gate = op_input(model, in, site, 0, rows);
   const at::Tensor up = op_input(model, in, site, 1, rows);
   const at::Tensor y = ops::silu_mul(gate, up);
-  return bounded(y, ops::silu_mul_bound(gate, up, y), distinct_rows({gate, up}));
+  Replay replay = bounded(y, ops::silu_mul_bound(gate, up, y), distinct_rows({gate, up}));
+  if (in.rounds_each()) round_each(replay, ops::silu_mul_rounded(gate, up, y, model.storage));
+  return replay;
 }
 
 }  // namespace plumbline::reference

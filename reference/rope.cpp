@@ -5,6 +5,7 @@
 
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
+#include "reference/internal/rounding_torch.h"
 
 namespace plumbline::reference {
 namespace ops {
@@ -85,6 +86,29 @@ at::Tensor rope_bound_own_table(const at::Tensor& x, const at::Tensor& cos, cons
   const at::Tensor derivative = (rotate_half(x) * cos.unsqueeze(1) - x * sin.unsqueeze(1)).abs();
   const at::Tensor bound = 4.0 * products + 2.0 * angles.abs().unsqueeze(1) * derivative;
   return 10.0 / 1.25 * kUnitRoundoff * bound;
+}
+
+// Errors are those of cos_sin's gate: 2.5 B, and where the table is the engine's own 20u angle |slope|.
+at::Tensor rope_roundings_of_table(const at::Tensor& x, const at::Tensor& angles, double factor,
+                                   bool own_table, DType kept) {
+  const auto open = [&](const at::Tensor& wave, const at::Tensor& slope) {
+    const at::Tensor by_table = 20.0 * kUnitRoundoff * factor * angles.abs() * slope.abs();
+    const at::Tensor error =
+        2.5 * cos_sin_bound(wave, factor) + (own_table ? by_table : at::zeros_like(wave));
+    const at::Tensor y = wave * factor;
+    const at::Tensor decided = rounded_to(y - error, kept).eq(rounded_to(y + error, kept));
+    return (2.0 * half_spacings(y, kept) + error).masked_fill(decided, 0.0).unsqueeze(1);
+  };
+  const at::Tensor cos = angles.cos(), sin = angles.sin();
+  return x.abs() * open(cos, sin) + rotate_half(x).abs() * open(sin, cos);
+}
+
+// Both products are rounded before the sum: h(p1) + h(p2).
+Rounded rope_rounded(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, const at::Tensor& y,
+                     DType dtype) {
+  const at::Tensor p1 = x * cos.unsqueeze(1), p2 = rotate_half(x) * sin.unsqueeze(1);
+  return {rounded_to(rounded_to(p1, dtype) + rounded_to(p2, dtype), dtype),
+          and_the_last(y, half_spacings(p1, dtype) + half_spacings(p2, dtype), dtype)};
 }
 
 }  // namespace ops

@@ -39,6 +39,11 @@ class Recorded {
   std::int64_t past() const { return step_.past_length(); }
   ForgottenRows forgotten() const { return step_.forgotten(); }
   std::int64_t tokens_before() const { return step_.tokens_before(); }
+  Precision precision() const { return step_.precision(); }
+  // What the engine keeps this probe in, or would keep it in.
+  DType kept(Probe probe) const { return kept_in(probe, storage_, step_.precision()); }
+  // Whether every elementary operation within an op rounds to a half type.
+  bool rounds_each() const;
   DType cache_dtype() const { return step_.cache_dtype().value_or(storage_); }
   std::int64_t tokens() const { return step_.tokens(); }
 

@@ -21,6 +21,10 @@ struct ReplayModel {
 // An op's i-th input as the probe table names it: a probe, or the residual stream; its last `rows` rows.
 at::Tensor op_input(const ReplayModel& model, const Recorded& in, OpSite site, std::size_t i,
                     std::int64_t rows);
+// B of fused attention, in units of the lambda of the row for this storage dtype. q: [heads, queries,
+// head_dim]; k, v: [heads, keys, head_dim]; allowed: boolean [queries, keys].
+at::Tensor fused_bound(const ReplayModel& model, const Recorded& in, const at::Tensor& q, const at::Tensor& k,
+                       const at::Tensor& v, double scale, const at::Tensor& allowed);
 // "self_attn.q_proj" + ".weight": weights are named as the probes that they make. Undefined where there is no
 // such bias.
 at::Tensor op_weight(const ReplayModel& model, OpSite site, const std::string& kind);

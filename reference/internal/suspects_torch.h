@@ -76,6 +76,11 @@ void suspect_softmax(Lineup& lineup);  // softmax.cpp
 void suspect_context(Lineup& lineup);
 void suspect_fused_attention(Lineup& lineup);
 
+// In half storage: the right op, rounded once where each of its operations should be, or the other way round.
+// `right`: f64, not rounded; `each`: rounded to this type after every operation.
+void suspect_roundings(Lineup& lineup, std::function<at::Tensor(const Scene&)> right,
+                       std::function<at::Tensor(const Scene&, DType)> each);
+
 // A mask that some mistake gives: boolean [rows, keys].
 struct MistakenMask {
   std::string name;

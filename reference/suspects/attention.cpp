@@ -169,21 +169,22 @@ std::vector<Change> input_precision() {
           {"f16 inputs", meaning, both([](const at::Tensor& x) { return rounded_to(x, DType::f16); })}};
 }
 
-Mistaken scores_of(const Attention& a) {
+Mistaken scores_of(const Scene&, const Attention& a) {
   return {ops::scores(a.q, a.k, a.scale), ops::scores_bound(a.q, a.k, a.scale)};
 }
 
-Mistaken attended(const Attention& a) {
+Mistaken attended(const Scene& s, const Attention& a) {
   const at::Tensor p = ops::softmax(ops::scores(a.q, a.k, a.scale), a.allowed);
-  return {ops::context(p, a.v), ops::fused_attention_bound(a.q, a.k, a.v, a.scale, a.allowed)};
+  return {ops::context(p, a.v), fused_bound(s.model, s.in, a.q, a.k, a.v, a.scale, a.allowed)};
 }
 
-void add_changes(Lineup& lineup, const std::vector<Change>& changes, Mistaken (*formula)(const Attention&)) {
+void add_changes(Lineup& lineup, const std::vector<Change>& changes,
+                 Mistaken (*formula)(const Scene&, const Attention&)) {
   for (const Change& change : changes) {
     lineup.add(change.name, change.meaning, [make = change.make, formula](const Scene& s) {
       Attention attention = right_of(s);
       make(s, attention);
-      return formula(attention);
+      return formula(s, attention);
     });
   }
 }
@@ -315,7 +316,7 @@ void add_fused_masks(Lineup& lineup) {
       Attention a = right_of(s);
       const at::Tensor changed = allowed(s), some = changed.any(-1, true);
       a.allowed = changed.logical_or(some.logical_not());
-      Mistaken made = attended(a);
+      Mistaken made = attended(s, a);
       made.evidence = some;
       return made;
     });
@@ -329,12 +330,22 @@ void suspect_scores(Lineup& lineup) {
   add_changes(lineup, key_changes(lineup.scene()), scores_of);
   add_changes(lineup, input_precision(), scores_of);
   lineup.add("scores capped at 50", "50 tanh(s / 50), as Gemma does", [](const Scene& s) {
-    const Mistaken right = scores_of(right_of(s));
+    const Mistaken right = scores_of(s, right_of(s));
     return Mistaken{50.0 * at::tanh(right.output / 50.0), right.bound};
   });
+  suspect_roundings(
+      lineup,
+      [](const Scene& s) {
+        const Attention a = right_of(s);
+        return ops::scores(a.q, a.k, a.scale);
+      },
+      [](const Scene& s, DType dtype) {
+        const Attention a = right_of(s);
+        return ops::scores_rounded(a.q, a.k, a.scale, dtype).emulated;
+      });
   lineup.add("scores in f16", "the product overflows before it is scaled", [](const Scene& s) {
     const Attention a = right_of(s);
-    const Mistaken raw = scores_of({a.q, a.k, a.v, a.allowed, 1.0});
+    const Mistaken raw = scores_of(s, {a.q, a.k, a.v, a.allowed, 1.0});
     return Mistaken{rounded_to(raw.output, DType::f16) * a.scale, raw.bound * a.scale};
   });
 }
@@ -352,7 +363,7 @@ void suspect_fused_attention(Lineup& lineup) {
   lineup.add("keys and values swapped", "each cache is read for the other", [](const Scene& s) {
     Attention a = right_of(s);
     std::swap(a.k, a.v);
-    return attended(a);
+    return attended(s, a);
   });
   add_fused_masks(lineup);
   add_changes(lineup, input_precision(), attended);
@@ -360,7 +371,7 @@ void suspect_fused_attention(Lineup& lineup) {
              [](const Scene& s) {
                const Attention a = right_of(s);
                const at::Tensor p = ops::softmax(ops::scores(a.q, a.k, a.scale), a.allowed);
-               return Mistaken{ops::context(rounded_to(p, DType::bf16), a.v), attended(a).bound};
+               return Mistaken{ops::context(rounded_to(p, DType::bf16), a.v), attended(s, a).bound};
              });
 }
 

@@ -3,6 +3,8 @@
 
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/guard_torch.h"
+#include "reference/internal/ops_torch.h"
+#include "reference/internal/rounding_torch.h"
 #include "reference/internal/suspects_torch.h"
 
 namespace plumbline::reference {
@@ -18,10 +20,27 @@ at::Tensor from_bits(const at::Tensor& bits) {
   return bits.contiguous().view(at::kFloat).to(at::kDouble);
 }
 
-Replay as_replay(const Mistaken& mistaken) {
+// How far roundings within a mistaken op lead, at most: two, of the largest value rounded on the way. That is
+// the output, or both products of a rotation, whose bound tells their size; of either, one rounding costs
+// twice its h at most. Undefined where none rounds.
+at::Tensor roundings_of(const Scene& scene, const Mistaken& mistaken) {
+  const OpClass op = probe_spec(scene.site.probe).op;
+  const bool rotates = op == OpClass::rope;
+  const bool rounds = rotates || op == OpClass::rms_norm || op == OpClass::scores || op == OpClass::silu_mul;
+  const DType dtype = scene.in.kept(scene.site.probe);
+  if (!rounds || !scene.in.rounds_each() || !is_half(dtype)) return {};
+  const at::Tensor y = mistaken.output.abs();
+  const at::Tensor largest =
+      rotates && mistaken.bound.defined() ? at::maximum(y, mistaken.bound / (4.0 * ops::kUnitRoundoff)) : y;
+  return and_the_last(y, 4.0 * half_spacings(largest, dtype), dtype);
+}
+
+Replay as_replay(const Scene& scene, const Mistaken& mistaken) {
   Replay replay;
   replay.expected = to_harness(mistaken.output);
   if (mistaken.bound.defined()) replay.bound = to_harness(mistaken.bound.expand_as(mistaken.output));
+  if (const at::Tensor roundings = roundings_of(scene, mistaken); roundings.defined())
+    replay.roundings = to_harness(roundings);
   if (mistaken.evidence.defined()) replay.allowed = to_harness(mistaken.evidence.expand_as(mistaken.output));
   return replay;
 }
@@ -59,7 +78,7 @@ void Lineup::add(std::string name, std::string meaning, std::function<Mistaken(c
                  bool fitted) {
   const auto replay = [scene = scene_, formula = std::move(formula)]() -> std::optional<Replay> {
     try {
-      return in_torch([&] { return as_replay(formula(*scene)); });
+      return in_torch([&] { return as_replay(*scene, formula(*scene)); });
     } catch (const NotReplayable&) {
       return std::nullopt;
     }
@@ -118,6 +137,21 @@ std::vector<Suspect> suspects_for(std::shared_ptr<const Scene> scene, OpClass op
       break;
   }
   return lineup.take();
+}
+
+void suspect_roundings(Lineup& lineup, std::function<at::Tensor(const Scene&)> right,
+                       std::function<at::Tensor(const Scene&, DType)> each) {
+  const DType dtype = lineup.scene().in.kept(lineup.scene().site.probe);
+  if (!is_half(dtype)) return;
+  if (lineup.scene().in.rounds_each()) {
+    lineup.add(
+        "rounded once only", "the op is computed in f32, where each of its operations should have rounded",
+        [=, right = std::move(right)](const Scene& s) { return Mistaken{rounded_to(right(s), dtype)}; });
+  } else {
+    lineup.add("rounded after each operation",
+               "as eager LibTorch rounds: say so (rounding: each), or compute the op in f32",
+               [=, each = std::move(each)](const Scene& s) { return Mistaken{each(s, dtype)}; });
+  }
 }
 
 std::string in_digits(double value, int digits) {

@@ -228,6 +228,11 @@ void suspect_waves(Lineup& lineup) {
     return wave(s, {rounded.cos() * attention_factor(s), rounded.sin() * attention_factor(s)}, false,
                 positions_of(s));
   });
+  lineup.add("bf16 frequencies", "the table of frequencies is rounded before it is multiplied",
+             [](const Scene& s) {
+               const at::Tensor table = rounded_to(s.in.frequencies().table.to(at::kDouble), DType::bf16);
+               return wave(s, table_of(s, positions_of(s), table.to(at::kFloat)), false, positions_of(s));
+             });
   if (attention_factor(lineup.scene()) == 1) return;
   lineup.add("YaRN's factor missing", "cos and sin are not multiplied by the attention factor",
              [](const Scene& s) {

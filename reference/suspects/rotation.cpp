@@ -192,6 +192,14 @@ void suspect_rope(Lineup& lineup) {
     });
   }
   add_table_precision(lineup);
+  const auto right = [](const Scene& s) {
+    const WaveTable t = recorded_table(s);
+    return ops::rope(vectors(s), t.cos, t.sin);
+  };
+  suspect_roundings(lineup, right, [right](const Scene& s, DType dtype) {
+    const WaveTable t = recorded_table(s);
+    return ops::rope_rounded(vectors(s), t.cos, t.sin, right(s), dtype).emulated;
+  });
 }
 
 }  // namespace plumbline::reference

@@ -242,6 +242,15 @@ void add_narrow_exponents(Lineup& lineup) {
                  const at::Tensor x = rounded_to(difference.to(at::kDouble), type);
                  return softmaxed(x, right.mask);
                });
+    lineup.add(
+        "softmax in " + std::string(name),
+        "s - max, its exponent and the sum are each rounded to a half type", [type = type](const Scene& s) {
+          const Parts right = parts_of(s);
+          const at::Tensor difference = rounded_to(right.scores - right.largest, type);
+          const at::Tensor e = rounded_to(difference.exp(), type).masked_fill(right.mask.logical_not(), 0.0);
+          const at::Tensor p = e / rounded_to(e.sum(-1, true), type);
+          return Mistaken{p, ops::softmax_bound(right.scores, p, right.mask)};
+        });
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "reference/internal/convert_torch.h"
 #include "reference/internal/ops_torch.h"
+#include "reference/internal/rounding_torch.h"
 #include "reference/internal/suspects_torch.h"
 
 namespace plumbline::reference {
@@ -18,6 +19,10 @@ at::Tensor ids_of(const Scene& s) {
 
 at::Tensor table(const Scene& s) {
   return s.model.weights.get(kEmbedding);
+}
+
+at::Tensor rows_of_table(const Scene& s, const at::Tensor& ids) {
+  return s.model.weights.gathered(kEmbedding, ids);
 }
 
 // The bits of a half type read as the other one.
@@ -43,12 +48,12 @@ at::ScalarType stored_type(const Scene& s, const at::Tensor& values) {
 }
 
 void add_wrong_rows(Lineup& lineup) {
-  lineup.add(
-      "id plus one", "ids count from 1, or a special token was inserted into the table", [](const Scene& s) {
-        return Mistaken{ops::embedding((ids_of(s) + 1).remainder(s.model.config.vocab_size), table(s))};
-      });
+  lineup.add("id plus one", "ids count from 1, or a special token was inserted into the table",
+             [](const Scene& s) {
+               return Mistaken{rows_of_table(s, (ids_of(s) + 1).remainder(s.model.config.vocab_size))};
+             });
   lineup.add("id minus one", "ids are taken to count from 1", [](const Scene& s) {
-    return Mistaken{ops::embedding((ids_of(s) - 1).remainder(s.model.config.vocab_size), table(s))};
+    return Mistaken{rows_of_table(s, (ids_of(s) - 1).remainder(s.model.config.vocab_size))};
   });
   lineup.add("table read as [hidden, vocab]", "rows and columns of the table are exchanged",
              [](const Scene& s) {
@@ -57,14 +62,12 @@ void add_wrong_rows(Lineup& lineup) {
              });
   if (lineup.scene().model.config.tie_word_embeddings) return;
   lineup.add("rows of lm_head", "the head's weights serve as the embedding, which the config does not tie",
-             [](const Scene& s) {
-               return Mistaken{ops::embedding(ids_of(s), s.model.weights.get("lm_head.weight"))};
-             });
+             [](const Scene& s) { return Mistaken{s.model.weights.gathered("lm_head.weight", ids_of(s))}; });
 }
 
 void add_wrong_bits(Lineup& lineup) {
   // Only the rows that are read: the table may be large.
-  const auto rows = [](const Scene& s) { return ops::embedding(ids_of(s), table(s)); };
+  const auto rows = [](const Scene& s) { return rows_of_table(s, ids_of(s)); };
   lineup.add("bf16 read as f16", "the loader takes one half type for the other",
              [=](const Scene& s) { return Mistaken{misread(rows(s), at::kBFloat16, at::kHalf)}; });
   lineup.add("f16 read as bf16", "the loader takes one half type for the other",
@@ -205,6 +208,23 @@ void add_norm_precision(Lineup& lineup) {
     return normed(
         ops::rms_norm(rounded_to(s.input(0), DType::bf16), s.weight(), s.model.config.rms_norm_eps));
   });
+  const auto right = [](const Scene& s) {
+    return ops::rms_norm(s.input(0), s.weight(), s.model.config.rms_norm_eps);
+  };
+  suspect_roundings(lineup, right, [right](const Scene& s, DType dtype) {
+    const double eps = s.model.config.rms_norm_eps;
+    return ops::rms_norm_rounded(s.input(0), s.weight(), eps, right(s), dtype).emulated;
+  });
+  const DType storage = lineup.scene().model.storage;
+  if (!is_half(storage)) return;
+  lineup.add("normed in " + std::string(dtype_name(storage)),
+             "squares, their mean and its root are rounded to the half type, too", [=](const Scene& s) {
+               const at::ScalarType type = torch_type(storage);
+               const at::Tensor x = s.input(0).to(type);
+               const at::Tensor mean = x.pow(2).mean(-1, /*keepdim=*/true);
+               const at::Tensor y = s.weight().to(type) * (x * at::rsqrt(mean + s.model.config.rms_norm_eps));
+               return normed(y.to(at::kDouble));
+             });
 }
 
 Mistaken sum_of(const Scene& s, const at::Tensor& sum) {
@@ -215,7 +235,7 @@ Mistaken sum_of(const Scene& s, const at::Tensor& sum) {
 
 void suspect_embedding(Lineup& lineup) {
   lineup.add("embedding scaled by sqrt(hidden)", "as Gemma does", [](const Scene& s) {
-    const at::Tensor rows = ops::embedding(ids_of(s), table(s));
+    const at::Tensor rows = rows_of_table(s, ids_of(s));
     const at::Tensor y = rows * std::sqrt(static_cast<double>(rows.size(1)));
     return Mistaken{y, 4.0 * kUnitRoundoff * y.abs()};  // the factor's rounding and the product's
   });
@@ -312,6 +332,10 @@ void suspect_silu_mul(Lineup& lineup) {
   });
   add("f16 inputs", "gate and up are rounded first", [=](const at::Tensor& g, const at::Tensor& u) {
     return silu(rounded_to(g, DType::f16)) * rounded_to(u, DType::f16);
+  });
+  const auto right = [](const Scene& s) { return ops::silu_mul(s.input(0), s.input(1)); };
+  suspect_roundings(lineup, right, [right](const Scene& s, DType dtype) {
+    return ops::silu_mul_rounded(s.input(0), s.input(1), right(s), dtype).emulated;
   });
 }
 

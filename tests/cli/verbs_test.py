@@ -90,7 +90,7 @@ class Verbs(unittest.TestCase):
         self.assertIn("skipped", output)
 
     def test_help_and_info(self):
-        for verb in ("tokenize", "generate", "trace", "compare", "judge", "info"):
+        for verb in ("tokenize", "generate", "trace", "compare", "judge", "merge", "info"):
             self.assertIn("Example", self.run_verb(verb, "--help"))
         self.assertIn("907600", self.run_verb("info", "--model", TINY))
 

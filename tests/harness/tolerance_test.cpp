@@ -18,11 +18,13 @@ void refuses(const std::string& yaml, const std::string& message) {
 
 }  // namespace
 
-TEST_CASE("tolerances: the committed file is complete for f32 on cpu and cuda") {
+TEST_CASE("tolerances: the committed file is complete for f32 on cpu and cuda, for the others on cpu") {
   const Tolerances file =
       Tolerances::load(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures" / "tolerances.yaml");
   CHECK_NOTHROW(file.require_complete(DType::f32, DeviceKind::cpu));
   CHECK_NOTHROW(file.require_complete(DType::f32, DeviceKind::cuda));
+  for (const DType dtype : {DType::f64, DType::bf16, DType::f16})
+    CHECK_NOTHROW(file.require_complete(dtype, DeviceKind::cpu));
   CHECK(file.op(OpClass::linear, DType::f32, DeviceKind::cpu).lambda == 2.5);
   CHECK(file.op(OpClass::residual, DType::f32, DeviceKind::cpu).rule == Rule::exact);
   CHECK(file.gate("forbidden_weight") == 0);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 
@@ -157,11 +158,123 @@ TEST_CASE("trace file: says how a cache forgets, for all sequences or for each")
   CHECK_THROWS_WITH(with(R"("cache_dtype":"i64")"), Catch::Contains("cache_dtype is i64"));
 }
 
+TEST_CASE("trace file: mapped, it is the same, and stays so when its memory is let go of") {
+  const TemporaryDirectory directory;
+  const Trace trace = two_steps();
+  write_trace(trace, directory / "t.safetensors");
+  Tensor kept;
+  {
+    const Trace mapped = map_trace(directory / "t.safetensors");
+    CHECK(mapped.metadata.weight_hash == "feed");
+    CHECK(mapped.initial.at(0).key.at(0).shape() == Shape{2, 1, 4});
+    for (int round = 0; round < 2; ++round) {
+      for (std::size_t i = 0; i < 2; ++i) {
+        REQUIRE(mapped.steps[i].tensors.size() == trace.steps[i].tensors.size());
+        for (const auto& [site, tensor] : trace.steps[i].tensors) {
+          const Tensor& other = mapped.steps[i].tensors.at(site);
+          REQUIRE(other.shape() == tensor.shape());
+          CHECK(std::ranges::equal(other.bytes(), tensor.bytes()));
+          other.unload();
+        }
+      }
+    }
+    kept = mapped.steps[0].tensors.at({Probe::embed_tokens, -1});
+  }
+  CHECK(std::ranges::equal(kept.bytes(), trace.steps[0].tensors.at({Probe::embed_tokens, -1}).bytes()));
+}
+
+TEST_CASE("trace file: written as it is recorded, it is the same, each tensor where it can be read") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "t.safetensors";
+  Trace outline;
+  outline.metadata.engine = "some engine";
+  Tensor mask(DType::boolean, {3, 3});
+  mask.values<std::uint8_t>()[4] = 1;
+  const Tensor ids = Tensor::from<std::int64_t>(DType::i64, {3}, std::vector<std::int64_t>{7, 8, 9});
+  const Tensor rows = ramp({3, 5});
+  {
+    TraceFileWriter file(path, {}, 2, 2);
+    for (const int step : {0, 1}) {
+      file.add(0, step, {Probe::attention_mask, -1}, mask.view());
+      file.add(0, step, {Probe::norm, -1}, rows.view());
+      file.add(0, step, {Probe::input_ids, -1}, ids.view());  // an odd number of f32 lies before it
+    }
+    CHECK(file.tensors() == 6);
+    CHECK_FALSE(std::filesystem::exists(path));
+    file.keep(outline);
+  }
+  for (const Trace& back : {read_trace(path), map_trace(path)}) {
+    CHECK(back.metadata.engine == "some engine");
+    REQUIRE(back.steps.size() == 2);
+    for (const TraceStep& step : back.steps) {
+      CHECK(std::ranges::equal(step.tensors.at({Probe::attention_mask, -1}).bytes(), mask.bytes()));
+      CHECK(std::ranges::equal(step.tensors.at({Probe::norm, -1}).bytes(), rows.bytes()));
+      CHECK(std::ranges::equal(step.tensors.at({Probe::input_ids, -1}).bytes(), ids.bytes()));
+      CHECK(reinterpret_cast<std::uintptr_t>(step.tensors.at({Probe::input_ids, -1}).bytes().data()) % 8 ==
+            0);
+    }
+  }
+}
+
+TEST_CASE("trace file: one that is not finished leaves nothing behind, and room for all names is enough") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "t.safetensors";
+  { TraceFileWriter file(path, {}, 1, 1); }
+  CHECK(std::filesystem::is_empty(directory.path()));
+  TraceFileWriter file(path, {}, 3, 2);
+  const Tensor one = ramp({1});
+  for (const int step : {0, 1}) {
+    for (const OpSite site : forward_sites(3, true)) file.add(0, step, site, one.view());
+  }
+  file.keep({});
+  CHECK(map_trace(path).steps[1].tensors.size() == forward_sites(3, true).size());
+}
+
+TEST_CASE("trace file: says what is kept in which dtype, and how often an op rounds") {
+  const TemporaryDirectory directory;
+  const auto path = directory / "half.safetensors";
+  Trace trace = steps_of({3});
+  trace.metadata.storage = DType::bf16;
+  trace.metadata.precision = {DType::f32, DType::bf16, std::nullopt, Rounding::each};
+  write_trace(trace, path);
+  const TraceMetadata back = read_trace(path).metadata;
+  CHECK(back.storage == DType::bf16);
+  CHECK(back.precision.rotary == DType::f32);
+  CHECK(back.precision.scores == DType::bf16);
+  CHECK_FALSE(back.precision.probs.has_value());
+  CHECK(back.precision.rounding == Rounding::each);
+
+  const auto with = [&](const std::string& metadata) {
+    write_raw(path,
+              R"({"__metadata__":{)" + metadata +
+                  R"(},"seq.0/step.0/model.norm":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+              8);
+    return read_trace(path);
+  };
+  CHECK(with(R"("storage_dtype":"f16")").metadata.precision.rounding == Rounding::once);
+  CHECK_THROWS_WITH(with(R"("scores_dtype":"i64")"), Catch::Contains("scores_dtype is i64"));
+  CHECK_THROWS_WITH(with(R"("probs_dtype":"half")"), Catch::Contains("half"));
+  CHECK_THROWS_WITH(with(R"("rounding":"twice")"), Catch::Contains("unknown rounding 'twice'"));
+}
+
+TEST_CASE("trace: scores and weights that nobody declared are what was recorded, else f32") {
+  Trace trace = steps_of({3, 1});
+  CHECK_FALSE(TraceStepView(trace, 0).precision().scores.has_value());
+  trace.metadata.storage = DType::bf16;
+  CHECK(TraceStepView(trace, 0).precision().scores == DType::f32);
+  trace.steps[1].tensors.emplace(OpSite{Probe::scores, 0}, Tensor(DType::bf16, {1, 1, 4}));
+  CHECK(TraceStepView(trace, 0).precision().scores == DType::bf16);
+  CHECK(TraceStepView(trace, 0).precision().probs == DType::f32);
+  trace.metadata.precision.scores = DType::f32;
+  CHECK(TraceStepView(trace, 0).precision().scores == DType::f32);
+}
+
 TEST_CASE("trace file: a broken one is refused in one line, and nothing it claims is allocated") {
   const TemporaryDirectory directory;
   const auto path = directory / "bad.safetensors";
   const auto refuses = [&](const std::string& message) {
     CHECK_THROWS_WITH(read_trace(path), Catch::Contains(message) && !Catch::Contains("\n"));
+    CHECK_THROWS_WITH(map_trace(path), Catch::Contains(message) && !Catch::Contains("\n"));
   };
   refuses("no such file");
   write_raw(path, "", 0, 0);

@@ -116,7 +116,7 @@ TEST_CASE("replay: the f64 engine agrees to f64's rounding", "[reference][replay
   for (const auto& [op, part] :
        worst_shares(*replayer, record(test::tiny_model(), 20, {19, 1}, 1000, DType::f64), DType::f64)) {
     INFO(op_class_name(op));
-    CHECK((op == OpClass::inv_freq || part <= 1e-6));
+    CHECK(part <= 0.5);  // in the unit of f64, but inv_freq
   }
 }
 
