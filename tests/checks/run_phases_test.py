@@ -25,7 +25,7 @@ REFUSED = [
     (["--case", "9.1"], "unknown case '9.1'"),
     (["--engine", "tpu"], "unknown engine 'tpu'"),
     (["--dtype", "f64"], "unknown dtype 'f64'"),
-    (["--dtype", "bf16"], "not built yet"),
+    (["--dtype", "bf16", "--engine", "cuda"], "does not store bf16"),
     (["--threads", "0"], "--threads"),
     (["--model", "no/such/folder"], "no/such/folder"),
     (["--model"], "--model"),

@@ -25,11 +25,12 @@ class Softmax {
       probs[c] = counted(c) ? exponential(masked(c) - largest) : 0.0f;
       const bool in_sum = counted(c) || planted_ == Mistake::softmax_over_forbidden;
       if (in_sum) sum += counted(c) ? probs[c] : exponential(scores_[c] - largest);
+      if (planted_ == Mistake::softmax_in_storage) sum = in_.format.stored(static_cast<float>(sum));
     }
     for (float& weight : beyond) sum += weight = exponential(weight - largest);
     const double whole = sum == 0 ? 1 : sum;  // no key at all: no weights
     for (int c = 0; c < keys; ++c) probs[c] = finished(static_cast<float>(probs[c] / whole), c);
-    for (float& weight : beyond) weight = static_cast<float>(weight / whole);
+    for (float& weight : beyond) weight = in_.format.inner(static_cast<float>(weight / whole));
   }
 
  private:
@@ -63,12 +64,13 @@ class Softmax {
     return largest;
   }
   float exponential(float x) const {
+    if (planted_ == Mistake::softmax_in_storage) return in_.format.stored(std::exp(x));
     return std::exp(planted_ == Mistake::exponent_in_bf16 ? to_bf16(x) : x);
   }
   float finished(float p, int c) const {
     if (planted_ == Mistake::probs_in_bf16) return to_bf16(p);
-    if (planted_ == Mistake::dropout_left_on) return (query_ + c) % 10 == 3 ? 0.0f : p / 0.9f;
-    return p;
+    if (planted_ == Mistake::dropout_left_on) p = (query_ + c) % 10 == 3 ? 0.0f : p / 0.9f;
+    return in_.format.inner(p);
   }
 
   const AttentionInput& in_;
@@ -100,8 +102,15 @@ float score(const AttentionInput& in, int head, const float* query, const float*
     sum = 0;
     for (int i = 0; i < in.head_dim; ++i) sum += to_tf32(q[i]) * to_tf32(k[i]);
   }
-  const float scaled = sum * scale_of(in, planted);
-  return planted == Mistake::scores_in_f16 ? to_f16(scaled) : scaled;
+  const float factor = scale_of(in, planted);
+  if (planted == Mistake::queries_scaled_first) {
+    sum = 0;
+    for (int i = 0; i < in.head_dim; ++i) sum += in.format.stored(q[i] * factor) * k[i];
+    return in.format.inner(sum);
+  }
+  const float scaled = (planted == Mistake::scores_rounded_once ? sum : in.format.inner(sum)) * factor;
+  if (planted == Mistake::scores_in_f16) return to_f16(scaled);
+  return planted == Mistake::scores_rounded ? in.format.stored(scaled) : in.format.inner(scaled);
 }
 
 bool not_computed(const AttentionInput& in, int c, Mistake planted) {
@@ -115,6 +124,7 @@ bool left_out_of_context(int c, int query, const AttentionInput& in, Mistake pla
 void add_value(const AttentionInput& in, int head, float weight, const float* value, float* context,
                Mistake planted) {
   const int kv = planted == Mistake::value_head_zero ? 0 : kv_head(in, head, planted);
+  if (planted == Mistake::probs_rounded_for_values) weight = in.format.stored(weight);
   for (int i = 0; i < in.head_dim; ++i) {
     const bool interleaved = planted == Mistake::heads_interleaved;
     float& sum = context[interleaved ? i * in.heads + head : head * in.head_dim + i];
@@ -131,7 +141,7 @@ void normalise_over_heads(const AttentionInput& in, Attended& out) {
       double sum = 0;
       for (const Rows& scores : out.scores) sum += std::exp(scores.row(t)[c]);
       for (std::size_t h = 0; h < out.probs.size(); ++h) {
-        out.probs[h].row(t)[c] = static_cast<float>(std::exp(out.scores[h].row(t)[c]) / sum);
+        out.probs[h].row(t)[c] = in.format.inner(static_cast<float>(std::exp(out.scores[h].row(t)[c]) / sum));
       }
     }
   }

@@ -32,7 +32,8 @@ struct AttentionInput {
   const Mask& mask;
   std::vector<Place> keys;    // of the sequence, in order
   std::vector<Place> beyond;  // places that are none of its business, attended by mistake
-  int pads = 0;               // keys at the front that are padding
+  Format format = {};
+  int pads = 0;  // keys at the front that are padding
   int hidden = 0;
   int heads = 0, kv_heads = 0, head_dim = 0;
   int past() const { return static_cast<int>(keys.size()) - q.rows; }
@@ -40,7 +41,7 @@ struct AttentionInput {
 
 struct Attended {
   std::vector<Rows> scores, probs;  // by head: [queries, keys]
-  Rows context;                     // [queries, heads * head_dim]
+  Rows context;                     // [queries, heads * head_dim], not rounded yet
 };
 
 Attended attend(const AttentionInput& in, SumOrder order, Mistake planted);

@@ -6,9 +6,10 @@ namespace plumbline::mutants {
 namespace {
 
 // What free places hold.
-std::vector<float> free_places(std::size_t count) {
+std::vector<float> free_places(std::size_t count, const Format& format) {
   std::vector<float> values(count);
   for (std::size_t i = 0; i < count; ++i) values[i] = 0.5f + 0.01f * static_cast<float>(i * 37 % 101);
+  format.store(values);
   return values;
 }
 
@@ -18,13 +19,15 @@ std::size_t size(int n) {
 
 }  // namespace
 
-KeyValueCache::KeyValueCache(const Architecture& a, int slots, int capacity, Mistake planted)
+KeyValueCache::KeyValueCache(const Architecture& a, int slots, int capacity, Mistake planted,
+                             const Format& format)
     : kv_heads_(a.kv_heads),
       head_dim_(a.head_dim),
       capacity_(capacity),
       planted_(planted),
+      format_(format),
       lengths_(size(slots)),
-      keys_(size(a.layers), free_places(size(slots * capacity * kv_heads_ * head_dim_))),
+      keys_(size(a.layers), free_places(size(slots * capacity * kv_heads_ * head_dim_), format)),
       values_(keys_) {
   for (int slot = 0; slot < slots; ++slot) buffer_of_.push_back(slot);
 }
@@ -103,7 +106,7 @@ void KeyValueCache::reserve(int length) {
   const int row = kv_heads_ * head_dim_, wider = std::max(length, 2 * capacity_);
   for (Areas* areas : {&keys_, &values_}) {
     for (std::vector<float>& area : *areas) {
-      std::vector<float> larger = free_places(lengths_.size() * size(wider * row));
+      std::vector<float> larger = free_places(lengths_.size() * size(wider * row), format_);
       for (int buffer = 0; buffer < static_cast<int>(lengths_.size()); ++buffer) {
         std::copy_n(area.data() + size(buffer * capacity_ * row), size(capacity_ * row),
                     larger.data() + size(buffer * wider * row));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tests/mutants/checkpoint.h"
+#include "tests/mutants/format.h"
 #include "tests/mutants/mistakes.h"
 #include "tests/mutants/numbers.h"
 
@@ -12,7 +13,8 @@ namespace plumbline::mutants {
 
 class KeyValueCache {
  public:
-  KeyValueCache(const Architecture& architecture, int slots, int capacity, Mistake planted);
+  KeyValueCache(const Architecture& architecture, int slots, int capacity, Mistake planted,
+                const Format& format);
 
   int length(int slot) const { return lengths_[static_cast<std::size_t>(slot)]; }
   int capacity() const { return capacity_; }
@@ -37,6 +39,7 @@ class KeyValueCache {
 
   int kv_heads_, head_dim_, capacity_;
   Mistake planted_;
+  Format format_;
   std::vector<int> lengths_;    // by slot
   std::vector<int> buffer_of_;  // by slot
   Areas keys_, values_;

@@ -8,32 +8,24 @@ namespace plumbline::mutants {
 namespace {
 
 // What free places hold. One row more than there are slots, for an offset that is one row off.
-std::vector<float> free_places(int slots, int row) {
+std::vector<float> free_places(int slots, int row, const Format& format) {
   std::vector<float> values(static_cast<std::size_t>((2 * slots + 1) * row));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = 0.5f + 0.01f * static_cast<float>(i * 37 % 101);
+  format.store(values);
   return values;
-}
-
-float rounded(float value, DType dtype) {
-  if (dtype == DType::bf16) return to_bf16(value);
-  return dtype == DType::f16 ? to_f16(value) : value;
-}
-
-// The nearest, or the one before it where that is beyond. (g++ 12 loses a mere mask of the last 16 bits
-// here.)
-float cut_to_bf16(float value) {
-  const float nearest = to_bf16(value);
-  if (!(std::fabs(nearest) > std::fabs(value))) return nearest;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(nearest) - 0x10000u);
 }
 
 }  // namespace
 
-FormedCache::FormedCache(const Architecture& architecture, const CacheForm& form, Mistake planted)
-    : architecture_(architecture), form_(form), planted_(planted) {
+FormedCache::FormedCache(const Architecture& architecture, const CacheForm& form, Mistake planted,
+                         const Format& format)
+    : architecture_(architecture),
+      form_(form),
+      dtype_(form.dtype.value_or(format.storage())),
+      planted_(planted) {
   const int row = architecture.key_value_dim();
-  prefills_.assign(static_cast<std::size_t>(architecture.layers), free_places(form.prefill, row));
-  others_.assign(static_cast<std::size_t>(architecture.layers), free_places(form.slots, row));
+  prefills_.assign(static_cast<std::size_t>(architecture.layers), free_places(form.prefill, row, format));
+  others_.assign(static_cast<std::size_t>(architecture.layers), free_places(form.slots, row, format));
 }
 
 void FormedCache::begin(int tokens) {
@@ -76,11 +68,11 @@ std::size_t FormedCache::offset(Place place, Part part, int head, bool by_head) 
 }
 
 float FormedCache::stored(float value, Part part) const {
-  const DType other = form_.dtype == DType::bf16 ? DType::f16 : DType::bf16;
-  if (planted_ == Mistake::half_cut) return cut_to_bf16(value);
+  if (planted_ == Mistake::half_cut) return cut(value, dtype_);
   if (planted_ == Mistake::half_keys_alone && part == Part::value) return value;
-  if (planted_ == Mistake::half_rounded_twice && part == Part::key) value = rounded(value, other);
-  return rounded(value, form_.dtype);
+  if (planted_ == Mistake::half_rounded_twice && part == Part::key)
+    value = rounded(value, other_half(dtype_));
+  return rounded(value, dtype_);
 }
 
 void FormedCache::append(int layer, const Rows& keys, const Rows& values) {

@@ -3,24 +3,25 @@
 // in logical order.
 #pragma once
 
+#include <optional>
 #include <vector>
 
-#include "harness/dtype.h"
 #include "harness/trace.h"
 #include "tests/mutants/checkpoint.h"
+#include "tests/mutants/format.h"
 #include "tests/mutants/mistakes.h"
 #include "tests/mutants/numbers.h"
 
 namespace plumbline::mutants {
 
 struct CacheForm {
-  bool plain = true;  // the cache of cache.h, and nothing of the rest
-  DType dtype = DType::f32;
-  bool by_head = false;  // [kv_heads, slots, head_dim] instead of [slots, kv_heads, head_dim]
-  bool packed = false;   // keys and values of a token alternate; not by head
-  int prefill = 0;       // slots of a buffer of its own for the first step
-  int slots = 32;        // of the other one
-  bool ring = false;     // forgets its oldest when it is full
+  bool plain = true;           // the cache of cache.h, and nothing of the rest
+  std::optional<DType> dtype;  // none: the storage type
+  bool by_head = false;        // [kv_heads, slots, head_dim] instead of [slots, kv_heads, head_dim]
+  bool packed = false;         // keys and values of a token alternate; not by head
+  int prefill = 0;             // slots of a buffer of its own for the first step
+  int slots = 32;              // of the other one
+  bool ring = false;           // forgets its oldest when it is full
 };
 
 // Keys or values as attention reads them, [tokens held, kv_heads * head_dim].
@@ -30,9 +31,10 @@ struct HeldRows {
 
 class FormedCache {
  public:
-  FormedCache(const Architecture& architecture, const CacheForm& form, Mistake planted);
+  FormedCache(const Architecture& architecture, const CacheForm& form, Mistake planted, const Format& format);
 
   const CacheForm& form() const { return form_; }
+  DType dtype() const { return dtype_; }
   int length() const { return prefill_ + count_; }  // tokens held
   int seen() const { return seen_; }                // tokens that ever came
   RingCache ring() const { return {prefill_, form_.slots}; }
@@ -59,6 +61,7 @@ class FormedCache {
 
   Architecture architecture_;
   CacheForm form_;
+  DType dtype_;
   Mistake planted_;
   std::vector<std::vector<float>> prefills_, others_;  // by layer
   int prefill_ = 0;                                    // tokens in the buffer for it

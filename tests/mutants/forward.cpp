@@ -6,17 +6,20 @@
 namespace plumbline::mutants {
 
 Forward::Forward(const Checkpoint& checkpoint, int slots, int capacity, Mistake planted, SumOrder order,
-                 const CacheForm& form)
-    : model_(load(checkpoint, planted)),
+                 const CacheForm& form, const Format& format)
+    : format_(format),
+      model_(load(checkpoint, planted, format)),
       arch_(model_.architecture),
       planted_(planted),
       order_(order),
-      cache_(arch_, slots, capacity, planted),
+      cache_(arch_, slots, capacity, planted, format),
       slots_(static_cast<std::size_t>(slots)),
       frequencies_(inverse_frequencies(arch_, planted)) {
   trace_.metadata.engine = "mutant";
-  trace_.metadata.cache = form.dtype;
-  if (!form.plain) formed_.emplace(arch_, form, planted);
+  trace_.metadata.storage = format.storage();
+  trace_.metadata.precision = format.precision();
+  trace_.metadata.cache = form.dtype.value_or(format.storage());
+  if (!form.plain) formed_.emplace(arch_, form, planted, format);
 }
 
 Trace Forward::run(const std::vector<Action>& actions) {
@@ -52,8 +55,8 @@ void Forward::fork(const Action& action) {
   for (int i = 0; i < arch_.layers; ++i) {
     const std::span<const float> keys(cache_.key(i, action.from, from.pads), count);
     const std::span<const float> values(cache_.value(i, action.from, from.pads), count);
-    initial.key[i] = Tensor::from(DType::f32, shape, keys);
-    initial.value[i] = Tensor::from(DType::f32, shape, values);
+    initial.key[i] = tensor_of(keys, shape, format_.storage());
+    initial.value[i] = tensor_of(values, shape, format_.storage());
   }
   cache_.fork(action.from, action.to);
   to = from;
@@ -86,6 +89,8 @@ void Forward::step(const Chunk& chunk, int pads) {
         planted(Mistake::embedding_scaled) ? std::sqrt(static_cast<float>(arch_.hidden)) : 1.0f;
     std::transform(from, from + arch_.hidden, x.row(t), [&](float value) { return value * scale; });
   }
+  store(Probe::embed_tokens, x);
+  sum_ = x;
   emit(Probe::embed_tokens, -1, x);
   const int layers = planted(Mistake::layer_skipped) ? arch_.layers - 1 : arch_.layers;
   for (int i = 0; i < layers; ++i) layer(i, x);
@@ -129,7 +134,7 @@ void Forward::prepare(const Chunk& chunk) {
   make_masks();
   const Shape pairs{arch_.head_dim / 2};
   emit(Probe::inv_freq, -1, Tensor::from(DType::f32, pairs, std::span<const float>(frequencies_)));
-  wave_ = wave_of(arch_, frequencies_, positions_, planted_);
+  wave_ = wave_of(arch_, frequencies_, positions_, planted_, format_);
   emit(Probe::cos, -1, wave_.cos);
   emit(Probe::sin, -1, wave_.sin);
 }

@@ -10,6 +10,7 @@
 #include "harness/trace.h"
 #include "tests/mutants/attention.h"
 #include "tests/mutants/cache_forms.h"
+#include "tests/mutants/format.h"
 #include "tests/mutants/load.h"
 #include "tests/mutants/rotary.h"
 
@@ -31,10 +32,13 @@ struct Action {
   SequenceId sequence = 0;    // fork: the number that `to` is recorded under from now on
 };
 
+// Numbers that are of this type already.
+Tensor tensor_of(std::span<const float> values, Shape shape, DType dtype);
+
 class Forward {
  public:
   Forward(const Checkpoint& checkpoint, int slots, int capacity, Mistake planted = Mistake::none,
-          SumOrder order = SumOrder::sequential, const CacheForm& form = {});
+          SumOrder order = SumOrder::sequential, const CacheForm& form = {}, const Format& format = {});
   Trace run(const std::vector<Action>& actions);
 
  private:
@@ -54,6 +58,8 @@ class Forward {
   Rows mlp(int i, const Rows& normed);
   void head(const Rows& x);
   Rows norm(const Rows& x, const std::vector<float>& weight) const;
+  float stored(Probe probe, float value) const;
+  void store(Probe probe, Rows& rows) const;
   Rows project(Probe probe, int layer, const Rows& x, const Linear& weights);
   Rows residual(Probe probe, int layer, const Rows& x, const Rows& added);
   void rotate_heads(Rows& rows, Mistake planted) const;
@@ -70,7 +76,9 @@ class Forward {
   void emit_cache(int layer);
   void update_cache(int layer, const Rows& keys, const Rows& values);
   bool planted(Mistake mistake) const { return planted_ == mistake; }
+  DType cache_dtype() const;
 
+  Format format_;
   Model model_;
   const Architecture& arch_;
   Mistake planted_;
@@ -87,6 +95,7 @@ class Forward {
   std::vector<TokenId> ids_;
   std::vector<std::int64_t> positions_;
   Wave wave_;
+  Rows sum_;  // the stream before it was rounded: of Mistake::stream_kept_in_f32
   Mask full_, sliding_;
 };
 

@@ -1,6 +1,7 @@
 // Matrix products of the third forward pass.
 #pragma once
 
+#include "tests/mutants/format.h"
 #include "tests/mutants/mistakes.h"
 #include "tests/mutants/numbers.h"
 
@@ -15,7 +16,8 @@ struct Linear {
 // Sum of a[i] b[i], one rounding for each product and each sum.
 float dot(const float* a, const float* b, int n, SumOrder order);
 
-// x: [tokens, inputs] -> [tokens, outputs]
-Rows linear(const Rows& x, const Linear& layer, SumOrder order, Mistake planted = Mistake::none);
+// x: [tokens, inputs] -> [tokens, outputs], not rounded yet.
+Rows linear(const Rows& x, const Linear& layer, SumOrder order, Mistake planted = Mistake::none,
+            const Format& format = {});
 
 }  // namespace plumbline::mutants

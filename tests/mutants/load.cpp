@@ -32,7 +32,8 @@ Rows transposed(const Rows& square) {
 
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, Mistake planted) : checkpoint_(checkpoint), planted_(planted) {}
+  Loader(const Checkpoint& checkpoint, Mistake planted, const Format& format)
+      : checkpoint_(checkpoint), planted_(planted), format_(format) {}
 
   Model model() {
     Model model;
@@ -48,7 +49,11 @@ class Loader {
 
  private:
   std::vector<float> vector(const std::string& name) const {
-    return values_of(checkpoint_.tensors.at(name), planted_);
+    std::vector<float> values = values_of(checkpoint_.tensors.at(name), planted_);
+    const bool as_it_was = (planted_ == Mistake::head_not_rounded && name == "lm_head.weight") ||
+                           (planted_ == Mistake::biases_not_rounded && name.ends_with(".bias"));
+    if (!as_it_was) format_.store(values);
+    return values;
   }
   Rows matrix(const std::string& name) const {
     const Shape& shape = checkpoint_.tensors.at(name).shape();
@@ -99,20 +104,22 @@ class Loader {
     }
     return weight;
   }
-  static Rows matrix_of(const Tensor& tensor) {
+  Rows matrix_of(const Tensor& tensor) const {
     Rows out(static_cast<int>(tensor.shape()[0]), static_cast<int>(tensor.shape()[1]));
     out.values = values_of(tensor, Mistake::none);
+    format_.store(out.values);
     return out;
   }
 
   const Checkpoint& checkpoint_;
   Mistake planted_;
+  Format format_;
 };
 
 }  // namespace
 
-Model load(const Checkpoint& checkpoint, Mistake planted) {
-  return Loader(checkpoint, planted).model();
+Model load(const Checkpoint& checkpoint, Mistake planted, const Format& format) {
+  return Loader(checkpoint, planted, format).model();
 }
 
 }  // namespace plumbline::mutants

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tests/mutants/checkpoint.h"
+#include "tests/mutants/format.h"
 #include "tests/mutants/linear.h"
 
 namespace plumbline::mutants {
@@ -21,6 +22,7 @@ struct Model {
   Linear head;
 };
 
-Model load(const Checkpoint& checkpoint, Mistake planted);
+// Weights are rounded once to the storage type.
+Model load(const Checkpoint& checkpoint, Mistake planted, const Format& format = {});
 
 }  // namespace plumbline::mutants

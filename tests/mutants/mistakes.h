@@ -154,6 +154,31 @@ enum class Mistake : std::uint8_t {
   context_sum_in_bf16,
   value_head_zero,
   heads_interleaved,
+  // of half types alone: where an op rounds. load.cpp
+  head_not_rounded,
+  biases_not_rounded,
+  // rotary.cpp
+  angles_in_storage,
+  rope_rounded_once,
+  // layers.cpp
+  output_cut,
+  logits_rounded_twice,
+  ties_away_from_zero,
+  stream_kept_in_f32,
+  head_reads_unrounded_norm,
+  silu_rounded_first,
+  silu_rounded_once,
+  cache_of_other_half,
+  // linear.cpp
+  sum_in_storage,
+  partial_sums_rounded,
+  rounded_before_bias,
+  // attention.cpp
+  scores_rounded,
+  scores_rounded_once,
+  queries_scaled_first,
+  softmax_in_storage,
+  probs_rounded_for_values,
 };
 
 }  // namespace plumbline::mutants

@@ -197,7 +197,7 @@ std::span<const Mutation> all_mutations() {
 std::span<const Equivalent> all_equivalents() {
   static const std::vector<Equivalent> equivalents = {
       {M::norm_weight_before_cast, "norm weight applied before the cast", "prompt",
-       "in f32 the cast changes nothing, wherever it stands; a mistake in half types alone"},
+       "the cast changes nothing in f32; a mistake where a half type is rounded at each operation"},
   };
   return equivalents;
 }

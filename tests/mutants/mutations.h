@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/probe.h"
+#include "tests/mutants/format.h"
 #include "tests/mutants/mistakes.h"
 
 namespace plumbline::mutants {
@@ -32,5 +33,18 @@ struct Equivalent {
   std::string why;
 };
 std::span<const Equivalent> all_equivalents();
+
+// A mutation of f32 that is no mistake in a half type, or none that can be seen there.
+struct LeftOut {
+  const Mutation* mutation = nullptr;
+  std::string why;
+  bool no_bit_changes = true;  // where it is planted all the same
+};
+struct FormatMutations {
+  std::vector<Mutation> mutations;
+  std::vector<LeftOut> left_out;
+};
+// Of a half type.
+const FormatMutations& mutations_in(const Format& format);
 
 }  // namespace plumbline::mutants

@@ -8,6 +8,8 @@
 #include <limits>
 #include <vector>
 
+#include "harness/dtype.h"
+
 namespace plumbline::mutants {
 
 // [rows, columns], row-major.
@@ -52,6 +54,28 @@ inline float to_f16(float value) {
   if (std::fabs(value) >= 65520.0f) return std::copysign(std::numeric_limits<float>::infinity(), value);
   if (std::fabs(value) < 0x1p-14f) return std::nearbyint(value * 0x1p24f) * 0x1p-24f;
   return keep_bits(value, 10);
+}
+
+// To the nearest number of a half type; as it is in f32.
+inline float rounded(float value, DType dtype) {
+  if (dtype == DType::bf16) return to_bf16(value);
+  return dtype == DType::f16 ? to_f16(value) : value;
+}
+
+// The nearest, or the one before it where that is beyond: towards zero. (g++ 12 loses a mere mask of the last
+// 16 bits here.)
+inline float cut(float value, DType dtype) {
+  const float nearest = rounded(value, dtype);
+  if (!(std::fabs(nearest) > std::fabs(value))) return nearest;
+  if (dtype == DType::f16 && std::fabs(nearest) < 0x1p-14f) return nearest - std::copysign(0x1p-24f, value);
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(nearest) -
+                              (dtype == DType::bf16 ? 0x10000u : 0x2000u));
+}
+
+// To nearest, ties away from zero.
+inline float away_from_zero(float value, DType dtype) {
+  const float below = cut(value, dtype), beyond = 2 * value - below;
+  return rounded(beyond, dtype) == beyond ? beyond : rounded(value, dtype);
 }
 
 }  // namespace plumbline::mutants

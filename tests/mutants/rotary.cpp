@@ -56,7 +56,7 @@ std::vector<float> inverse_frequencies(const Architecture& a, Mistake planted) {
 }
 
 Wave wave_of(const Architecture& a, const std::vector<float>& frequencies,
-             const std::vector<std::int64_t>& positions, Mistake planted) {
+             const std::vector<std::int64_t>& positions, Mistake planted, const Format& format) {
   const int tokens = static_cast<int>(positions.size());
   const float factor = attention_factor(a, planted);
   const bool narrow = planted == Mistake::cos_sin_in_bf16;
@@ -65,17 +65,24 @@ Wave wave_of(const Architecture& a, const std::vector<float>& frequencies,
     auto position = static_cast<float>(position_for_angle(positions, static_cast<std::size_t>(t), planted));
     if (planted == Mistake::positions_in_bf16) position = to_bf16(position);
     for (int i = 0; i < a.head_dim; ++i) {
-      const float angle = position * frequencies[static_cast<std::size_t>(i % (a.head_dim / 2))];
+      float angle = position * frequencies[static_cast<std::size_t>(i % (a.head_dim / 2))];
+      if (planted == Mistake::angles_in_storage) angle = format.stored(angle);
       const float cos = std::cos(angle) * factor, sin = std::sin(angle) * factor;
       wave.cos.row(t)[i] = narrow ? to_bf16(cos) : cos;
       wave.sin.row(t)[i] = narrow ? to_bf16(sin) : sin;
     }
   }
+  format.store_inner(wave.cos);
+  format.store_inner(wave.sin);
   if (planted == Mistake::cos_sin_swapped) std::swap(wave.cos, wave.sin);
   return wave;
 }
 
-void rotate(float* head, int head_dim, const float* cos, const float* sin, Mistake planted) {
+void rotate(float* head, int head_dim, const float* cos, const float* sin, Mistake planted,
+            const Format& format) {
+  const auto product = [&](float a, float b) {
+    return planted == Mistake::rope_rounded_once ? a * b : format.inner(a * b);
+  };
   const int pairs = head_dim / 2;
   for (int i = 0; i < pairs; ++i) {
     const bool neighbours = planted == Mistake::pairs_interleaved;
@@ -84,8 +91,10 @@ void rotate(float* head, int head_dim, const float* cos, const float* sin, Mista
     const float x1 = head[first], x2 = head[second];
     float s = sin[i];
     if (planted == Mistake::sign_flipped) s = -s;
-    head[first] = planted == Mistake::minus_lost ? x1 * cos[i] + x2 * s : x1 * cos[i] - x2 * s;
-    head[second] = x2 * cos[i] + x1 * s;
+    const float sine = product(x2, s);
+    const float cosine = product(x1, cos[i]);
+    head[first] = planted == Mistake::minus_lost ? cosine + sine : cosine - sine;
+    head[second] = product(x2, cos[i]) + product(x1, s);
   }
 }
 

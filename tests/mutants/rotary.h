@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tests/mutants/checkpoint.h"
+#include "tests/mutants/format.h"
 #include "tests/mutants/mistakes.h"
 #include "tests/mutants/numbers.h"
 
@@ -19,9 +20,11 @@ std::vector<float> inverse_frequencies(const Architecture& architecture, Mistake
 
 // Of the f32 angles position * frequency.
 Wave wave_of(const Architecture& architecture, const std::vector<float>& frequencies,
-             const std::vector<std::int64_t>& positions, Mistake planted);
+             const std::vector<std::int64_t>& positions, Mistake planted, const Format& format);
 
-// One head, [head_dim], at one token: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin) for the halves x1, x2.
-void rotate(float* head, int head_dim, const float* cos, const float* sin, Mistake planted);
+// One head, [head_dim], at one token: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1
+// sin) for the halves x1, x2. The sums are not rounded yet.
+void rotate(float* head, int head_dim, const float* cos, const float* sin, Mistake planted,
+            const Format& format);
 
 }  // namespace plumbline::mutants

@@ -19,7 +19,7 @@ namespace plumbline::mutants {
 // A checkpoint in a folder, and the replayer that judges what ran on it.
 class Stage {
  public:
-  explicit Stage(const Checkpoint& checkpoint);
+  explicit Stage(const Checkpoint& checkpoint, DType storage = DType::f32);
   const Replayer& replayer() const { return *replayer_; }
   const std::filesystem::path& directory() const { return directory_.path(); }
 
@@ -46,11 +46,11 @@ struct MutantResult {
 };
 // `only`: names of mutants; empty: all.
 std::vector<MutantResult> try_mutants(const Tolerances& tolerances, const std::vector<std::string>& only,
-                                      int seeds);
-// Those that are no mistakes: complaints where planting one changed a bit.
-Complaints try_equivalents();
+                                      int seeds, const Format& format = {});
+// Those that are no mistakes in this format: complaints where planting one changed a bit.
+Complaints try_equivalents(const Format& format = {});
 // Suspects tried on right ops of each case: complaints where one fits, or could not be computed.
-Complaints try_suspects_on_right_ops(const Tolerances& tolerances);
+Complaints try_suspects_on_right_ops(const Tolerances& tolerances, const Format& format = {});
 
 struct CleanResult {
   std::string subject;
@@ -66,13 +66,17 @@ struct OpShare {
   std::string op, at;
   std::int64_t checks = 0;
   double share = 0;  // of the gate
+  // In half types, where a share is mostly half a spacing: the error beyond that and the roundings within the
+  // op, in units of lambda B; and the share of elements that differ from the emulated output.
+  double beyond = 0, differing = 0;
 };
 struct CleanRuns {
   std::vector<CleanResult> subjects;
   std::vector<OpShare> ops;
 };
-// `runs` runs of correct engines, from `seed` on.
-CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed);
+// `runs` runs of correct engines, from `seed` on; in a half type as many of each: of the third forward, and,
+// where an op rounds once, of the native engine.
+CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed, const Format& format = {});
 
 // The smallest relative change that is caught, as exponents of two, in an output that is right otherwise.
 struct Floor {
@@ -98,6 +102,17 @@ struct ProbeResult {
 };
 std::vector<ProbeResult> try_probes(const Tolerances& tolerances, int seeds, bool all_lengths);
 
+// What one format of a half type came to.
+struct HalfReport {
+  Format format;
+  std::vector<MutantResult> mutants;
+  Complaints equivalents, false_suspects;
+  CleanRuns clean;
+};
+Complaints complaints_of(const HalfReport& half);
+std::string half_line(const HalfReport& half);                    // totals
+std::string half_section(const std::vector<HalfReport>& halves);  // Markdown
+
 struct TrialReport {
   int mutant_seeds = 0;
   std::vector<MutantResult> mutants;
@@ -108,6 +123,7 @@ struct TrialReport {
   std::vector<ProbeResult> probes;
   std::vector<SamplingResult> sampling;
   std::vector<LoopResult> loop;
+  std::vector<HalfReport> halves;
   double seconds = 0;
 };
 // What is not as it must be; empty where the trial is passed.

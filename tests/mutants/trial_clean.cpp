@@ -1,11 +1,13 @@
 // Runs of correct engines, in which nothing may be called wrong.
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <random>
 
 #include <fmt/format.h>
 
+#include "harness/tolerance_row.h"
 #include "impl/cpu/engine.h"
 #include "tests/mutants/trial.h"
 
@@ -75,7 +77,7 @@ std::vector<std::int64_t> random_split(int tokens, std::mt19937& random) {
   return split;
 }
 
-Setting make_setting(unsigned seed) {
+Setting make_setting(unsigned seed, const Format& format) {
   static const std::vector<NamedShape> shapes = make_shapes();
   std::mt19937 random(seed * 7919u + 13u);
   const NamedShape& shape = shapes[seed % shapes.size()];
@@ -83,8 +85,9 @@ Setting make_setting(unsigned seed) {
   Setting setting;
   setting.seed = seed;
   setting.shape = shape.name + (outliers ? ", outliers" : "");
+  const DType file = format.half() && seed / 2 % 2 == 1 ? DType::bf16 : DType::f32;
   setting.checkpoint =
-      random_checkpoint(shape.architecture, outliers ? Weights::outlier : Weights::ordinary, seed);
+      random_checkpoint(shape.architecture, outliers ? Weights::outlier : Weights::ordinary, seed, file);
   const int length = seed % 23 == 5 ? 150 : 1 + static_cast<int>(random() % 24);
   setting.tokens = some_tokens(length, shape.architecture.vocab, seed);
   setting.split = random_split(length, random);
@@ -113,10 +116,10 @@ Action as_batch(const Setting& setting) {
   return action;
 }
 
-Trace third(const Setting& setting, const std::vector<Action>& actions, int slots,
+Trace third(const Setting& setting, const Format& format, const std::vector<Action>& actions, int slots,
             const CacheForm& form = {}) {
   constexpr SumOrder kOrders[] = {SumOrder::sequential, SumOrder::backwards, SumOrder::four_lanes};
-  return Forward(setting.checkpoint, slots, 16, Mistake::none, kOrders[setting.seed / 3 % 3], form)
+  return Forward(setting.checkpoint, slots, 16, Mistake::none, kOrders[setting.seed / 3 % 3], form, format)
       .run(actions);
 }
 
@@ -204,15 +207,35 @@ Trace native_chunks(Engine& engine, const Setting& setting, Kind kind) {
   return record_steps(engine, *cache, setting.tokens, setting.split);
 }
 
+// OpShare::beyond of one op.
+double beyond_spacing(const TensorView& actual, const Replay& replay, double lambda) {
+  const bool half = actual.dtype == DType::bf16 || actual.dtype == DType::f16;
+  const auto bound = replay.bound.values<double>(), roundings = replay.roundings.values<double>();
+  const auto allowed = replay.allowed.values<std::uint8_t>();
+  double worst = 0;
+  for (std::size_t i = 0; i < bound.size(); ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    const double y = element_as_f64(actual, index), y64 = element_as_f64(replay.expected.view(), index);
+    const bool counts = allowed.empty() || allowed[i] != 0;
+    if (!counts || !std::isfinite(y) || !(bound[i] > 0)) continue;
+    const double spacing = half ? half_spacing(y64, actual.dtype) : 0.0;
+    const double rest = std::fabs(y - y64) - spacing - (roundings.empty() ? 0.0 : roundings[i]);
+    worst = std::max(worst, rest / (lambda * bound[i]));
+  }
+  return worst;
+}
+
 class CleanTrial {
  public:
-  CleanTrial(const Tolerances& tolerances, int runs) : tolerances_(tolerances), wanted_(runs) {}
+  CleanTrial(const Tolerances& tolerances, int runs, const Format& format)
+      : tolerances_(tolerances), wanted_(runs), format_(format) {}
 
-  bool done() const { return runs_ >= wanted_; }
+  bool done() const { return third_done() && native_done(); }
   void run(unsigned seed) {
-    const Setting setting = make_setting(seed);
-    const Stage stage(setting.checkpoint);
-    run_third(setting, stage);
+    const Setting setting = make_setting(seed, format_);
+    const Stage stage(setting.checkpoint, format_.storage());
+    if (!third_done()) run_third(setting, stage);
+    if (native_done()) return;
     for (const std::string& isa : native::available_isas()) {
       for (const int threads : {1, 2}) run_native(setting, stage, isa, threads);
     }
@@ -225,19 +248,28 @@ class CleanTrial {
   }
 
  private:
+  // In f32 the two share the runs, in a half type each has as many; the native engine rounds once
+  // per op.
+  bool third_done() const { return (format_.half() ? third_ : third_ + native_) >= wanted_; }
+  bool native_done() const {
+    return format_.half() ? format_.rounds_each() || native_ >= wanted_ : third_done();
+  }
+
   void run_third(const Setting& setting, const Stage& stage) {
     std::vector<Action> decode{prompt(setting.tokens)};
     for (unsigned i = 0; i < 2; ++i) decode.push_back(prompt(some_tokens(1, 60, setting.seed + i)));
-    count("third forward: whole prompt, then decoded", setting, stage, third(setting, decode, 1));
-    count("third forward: in chunks", setting, stage, third(setting, in_chunks(setting), 1));
+    count("third forward: whole prompt, then decoded", setting, stage, third(setting, format_, decode, 1),
+          third_);
+    count("third forward: in chunks", setting, stage, third(setting, format_, in_chunks(setting), 1), third_);
     const CacheForm form = some_form(setting);
     count(fmt::format("third forward: {} cache in other forms, in chunks", form.ring ? "ring" : "fixed"),
-          setting, stage, third(setting, in_chunks(setting), 1, form));
-    count("third forward: padded batch", setting, stage, third(setting, {as_batch(setting)}, 3));
+          setting, stage, third(setting, format_, in_chunks(setting), 1, form), third_);
+    count("third forward: padded batch", setting, stage, third(setting, format_, {as_batch(setting)}, 3),
+          third_);
   }
 
   void run_native(const Setting& setting, const Stage& stage, const std::string& isa, int threads) {
-    const auto engine = native::make_cpu_engine(stage.directory(), {threads, isa, DType::f32});
+    const auto engine = native::make_cpu_engine(stage.directory(), {threads, isa, format_.storage()});
     const unsigned turn = setting.seed + static_cast<unsigned>(threads);
     const bool forgets = room_of(setting).ring && turn / 4 % 2 == 0;
     const Kind kind = turn % 2 != 0 ? Kind::concat : forgets ? Kind::ring : Kind::fixed;
@@ -245,15 +277,17 @@ class CleanTrial {
     const bool batch = turn / 2 % 3 == 0;
     const Trace trace = batch ? native_batch(*engine, setting, kind) : native_chunks(*engine, setting, kind);
     count(fmt::format("{}: {} cache, {}", name, kind_name(kind), batch ? "ragged batch" : "in chunks"),
-          setting, stage, trace);
+          setting, stage, trace, native_);
   }
 
-  void count(const std::string& subject, const Setting& setting, const Stage& stage, const Trace& trace) {
-    if (done()) return;
+  // `made`: third_ or native_.
+  void count(const std::string& subject, const Setting& setting, const Stage& stage, const Trace& trace,
+             int& made) {
+    if (&made == &third_ ? third_done() : native_done()) return;
     CleanResult& result = results_[subject];
     result.subject = subject;
     ++result.runs;
-    ++runs_;
+    ++made;
     const Judgement judgement = judge(trace, stage.replayer(), tolerances_);
     result.ops += static_cast<std::int64_t>(judgement.ops.size());
     for (const OpResult& op : judgement.ops) {
@@ -268,6 +302,7 @@ class CleanTrial {
       result.largest_share = op.share;
       result.largest_at = fmt::format("{} (seed {}: {})", site_name(op.site), setting.seed, setting.shape);
     }
+    if (format_.half()) measure_beyond(trace, stage, judgement);
     const std::vector<const OpResult*> wrong = judgement.wrong();
     if (wrong.empty()) return;
     ++result.false_alarms;
@@ -277,17 +312,36 @@ class CleanTrial {
                                      verdict_name(wrong[0]->verdict), wrong[0]->reason, wrong[0]->share);
   }
 
+  void measure_beyond(const Trace& trace, const Stage& stage, const Judgement& judgement) {
+    for (std::size_t i = 0; i < trace.steps.size(); ++i) {
+      const TraceStepView step(trace, i);
+      for (const OpResult& op : judgement.ops) {
+        if (op.sequence != trace.steps[i].sequence || op.step != trace.steps[i].step || op.exact) continue;
+        OpShare& worst = shares_[op.judged_as];
+        worst.differing = std::max(worst.differing, op.differing);
+        std::string why;
+        const auto replay = stage.replayer().replay(op.site, step, format_.storage(), why);
+        const TensorView* actual = step.find(op.site);
+        if (!replay || actual == nullptr || !(actual->shape == replay->expected.shape())) continue;
+        const Tolerance& tolerance =
+            tolerance_of(op.site, op.judged_as, step, format_.storage(), DeviceKind::cpu, tolerances_);
+        worst.beyond = std::max(worst.beyond, beyond_spacing(*actual, *replay, tolerance.lambda));
+      }
+    }
+  }
+
   const Tolerances& tolerances_;
   const int wanted_;
-  int runs_ = 0;
+  const Format format_;
+  int third_ = 0, native_ = 0;  // runs
   std::map<std::string, CleanResult> results_;
   std::map<OpClass, OpShare> shares_;
 };
 
 }  // namespace
 
-CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed) {
-  CleanTrial trial(tolerances, runs);
+CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed, const Format& format) {
+  CleanTrial trial(tolerances, runs, format);
   while (!trial.done()) trial.run(seed++);
   return trial.results();
 }

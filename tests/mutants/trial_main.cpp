@@ -14,20 +14,28 @@ namespace plumbline::mutants {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: plumbline-trial [--part] [--clean N] [--seeds N] [--from-seed N] [--mutant NAME]\n"
+    "usage: plumbline-trial [--part] [--clean N] [--half-clean N] [--seeds N] "
+    "[--from-seed N] [--mutant NAME]\n"
     "                       [--tolerances FILE] [--report-dir DIR]\n"
-    "  --part         some of the clean runs and seeds: what CI runs; writes no page unless asked to\n"
+    "  --part         some of the clean runs and seeds, of the half types bf16 "
+    "alone: what CI runs; writes no\n"
+    "                 page unless asked to\n"
     "  --clean N      clean runs of correct engines (1000)\n"
+    "  --half-clean N clean runs in each half type: of the third forward with "
+    "one rounding per op, with one at\n"
+    "                 each operation, and of the native engine (300)\n"
     "  --seeds N      seeds of each named probe (100)\n"
     "  --from-seed N  first seed of the clean runs (1)\n"
     "  --mutant-seeds N  seeds of each mutant's weights (5)\n"
-    "  --mutant NAME  this mutant alone, and nothing else; may be repeated\n"
-    "  --tolerances   another file than fixtures/tolerances.yaml: to see the trial fail\n"
+    "  --mutant NAME  this mutant alone, in f32 and the half types, and "
+    "nothing else; may be repeated\n"
+    "  --tolerances   another file than fixtures/tolerances.yaml: to see the "
+    "trial fail\n"
     "  --report-dir   where trial.md goes (reports)\n";
 
 struct Options {
   bool part = false;
-  int clean = 1000, seeds = 100, from_seed = 1, mutant_seeds = 5;
+  int clean = 1000, half_clean = 300, seeds = 100, from_seed = 1, mutant_seeds = 5;
   std::vector<std::string> mutants;
   std::string report_dir = "reports";
   std::string tolerances;  // empty: the project's
@@ -46,6 +54,7 @@ Options parse(const std::vector<std::string>& arguments) {
   if (std::find(arguments.begin(), arguments.end(), "--part") != arguments.end()) {
     options.part = true;
     options.clean = 40;
+    options.half_clean = 8;
     options.seeds = 20;
     options.mutant_seeds = 1;
     options.report_dir.clear();
@@ -58,6 +67,8 @@ Options parse(const std::vector<std::string>& arguments) {
     const std::string& value = arguments[++i];
     if (option == "--clean") {
       options.clean = number(option, value);
+    } else if (option == "--half-clean") {
+      options.half_clean = number(option, value);
     } else if (option == "--seeds") {
       options.seeds = number(option, value);
     } else if (option == "--from-seed") {
@@ -81,8 +92,8 @@ void progress(const std::string& what) {
   std::cerr << "trial: " << what << '\n';
 }
 
-void print_mutant(const MutantResult& m) {
-  std::cout << fmt::format("{:<52} {}, {}: {} ({}); {}\n", m.mutation->name,
+void print_mutant(const MutantResult& m, const Format& format) {
+  std::cout << fmt::format("{:<52} {}: {}, {}: {} ({}); {}\n", m.mutation->name, format.name(),
                            m.changed ? "changes" : "changes nothing", m.killed ? "killed" : "survives",
                            m.first_wrong, m.blamed_right ? "right op" : "not the op alone",
                            m.suspects.empty() ? "no suspects" : "explain: " + m.suspects);
@@ -93,10 +104,31 @@ std::string command_of(const Options& options) {
   if (options.part) return "build/plumbline-trial --part";
   std::string command = "./run_tests.sh --trial";
   if (options.clean != 1000) command += fmt::format(" --clean {}", options.clean);
+  if (options.half_clean != 300) command += fmt::format(" --half-clean {}", options.half_clean);
   if (options.seeds != 100) command += fmt::format(" --seeds {}", options.seeds);
   if (options.mutant_seeds != 5) command += fmt::format(" --mutant-seeds {}", options.mutant_seeds);
   if (options.from_seed != 1) command += fmt::format(" --from-seed {}", options.from_seed);
   return command;
+}
+
+// Those on trial beside f32.
+std::vector<Format> half_formats(bool part) {
+  std::vector<Format> formats{{DType::bf16, Rounding::once}, {DType::bf16, Rounding::each}};
+  if (!part) formats.insert(formats.end(), {{DType::f16, Rounding::once}, {DType::f16, Rounding::each}});
+  return formats;
+}
+
+HalfReport hold_half(const Options& options, const Tolerances& tolerances, const Format& format) {
+  HalfReport half;
+  half.format = format;
+  progress(format.name() + ": mutants");
+  half.mutants = try_mutants(tolerances, {}, options.mutant_seeds, format);
+  half.equivalents = try_equivalents(format);
+  if (!options.part) half.false_suspects = try_suspects_on_right_ops(tolerances, format);
+  progress(fmt::format("{}: {} clean runs", format.name(), options.half_clean));
+  half.clean =
+      try_clean_runs(tolerances, options.half_clean, static_cast<unsigned>(options.from_seed), format);
+  return half;
 }
 
 TrialReport hold(const Options& options, const Tolerances& tolerances) {
@@ -111,6 +143,9 @@ TrialReport hold(const Options& options, const Tolerances& tolerances) {
   CleanRuns clean = try_clean_runs(tolerances, options.clean, static_cast<unsigned>(options.from_seed));
   report.clean = std::move(clean.subjects);
   report.shares = std::move(clean.ops);
+  for (const Format& format : half_formats(options.part)) {
+    report.halves.push_back(hold_half(options, tolerances, format));
+  }
   progress("detection floors");
   report.floors = find_floors(tolerances, options.part ? 2 : 20, !options.part);
   progress(fmt::format("named probes, {} seeds each", options.seeds));
@@ -123,6 +158,22 @@ TrialReport hold(const Options& options, const Tolerances& tolerances) {
   return report;
 }
 
+// The mutants asked for, in every format that has them.
+int try_named(const Options& options, const Tolerances& tolerances) {
+  std::vector<Format> formats{{}};
+  for (const Format& format : half_formats(false)) formats.push_back(format);
+  bool ok = true, found = false;
+  for (const Format& format : formats) {
+    for (const MutantResult& m : try_mutants(tolerances, options.mutants, options.mutant_seeds, format)) {
+      print_mutant(m, format);
+      ok = ok && m.changed && m.killed && m.blamed_right;
+      found = true;
+    }
+  }
+  if (!found) throw Error("no mutant has such a name", "--mutant", "reports/trial.md lists them");
+  return ok ? kExitPassed : kExitFailed;
+}
+
 int run(const std::vector<std::string>& arguments) {
   const Options options = parse(arguments);
   const std::filesystem::path ours =
@@ -130,14 +181,10 @@ int run(const std::vector<std::string>& arguments) {
   const Tolerances tolerances =
       Tolerances::load(options.tolerances.empty() ? ours : std::filesystem::path(options.tolerances));
   tolerances.require_complete(DType::f32, DeviceKind::cpu);
-  if (!options.mutants.empty()) {
-    bool ok = true;
-    for (const MutantResult& m : try_mutants(tolerances, options.mutants, options.mutant_seeds)) {
-      print_mutant(m);
-      ok = ok && m.changed && m.killed && m.blamed_right;
-    }
-    return ok ? kExitPassed : kExitFailed;
+  for (const Format& format : half_formats(false)) {
+    tolerances.require_complete(format.storage(), DeviceKind::cpu);
   }
+  if (!options.mutants.empty()) return try_named(options, tolerances);
   const TrialReport report = hold(options, tolerances);
   const Complaints complaints = complaints_of(report);
   if (!options.report_dir.empty()) {
@@ -148,6 +195,7 @@ int run(const std::vector<std::string>& arguments) {
   }
   for (const std::string& line : complaints) std::cout << line << '\n';
   std::cout << trial_line(report) << '\n';
+  for (const HalfReport& half : report.halves) std::cout << half_line(half) << '\n';
   return complaints.empty() ? kExitPassed : kExitFailed;
 }
 

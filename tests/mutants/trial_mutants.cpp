@@ -15,8 +15,8 @@ namespace {
 
 constexpr unsigned kFirstSeed = 20;  // of the cases' weights
 
-Trace run(const Case& one, const Checkpoint& checkpoint, Mistake planted) {
-  return Forward(checkpoint, one.slots, one.capacity, planted, SumOrder::sequential, one.form)
+Trace run(const Case& one, const Checkpoint& checkpoint, Mistake planted, const Format& format) {
+  return Forward(checkpoint, one.slots, one.capacity, planted, SumOrder::sequential, one.form, format)
       .run(one.actions);
 }
 
@@ -42,14 +42,16 @@ bool same(const Trace& a, const Trace& b) {
 // A case ready to be run with any mistake.
 struct Setting {
   const Case& one;
+  Format format;
   Checkpoint checkpoint;
   Stage stage;
   Trace clean;
-  Setting(const Case& what, unsigned seed)
+  Setting(const Case& what, unsigned seed, const Format& numbers)
       : one(what),
+        format(numbers),
         checkpoint(random_checkpoint(what.architecture, what.weights, seed, what.dtype)),
-        stage(checkpoint),
-        clean(run(what, checkpoint, Mistake::none)) {}
+        stage(checkpoint, numbers.storage()),
+        clean(run(what, checkpoint, Mistake::none, numbers)) {}
 };
 
 std::string full_name(const OpResult& op) {
@@ -68,8 +70,8 @@ void explain(const OpResult& first, const Trace& trace, const Setting& setting, 
              MutantResult& result) {
   const TraceStepView step(trace, step_of(trace, first));
   const std::vector<SuspectFit> ranked =
-      suspects_of(first.site, step, setting.stage.replayer(), tolerances, DType::f32, DeviceKind::cpu,
-                  tolerances.gate("forbidden_weight"));
+      suspects_of(first.site, step, setting.stage.replayer(), tolerances, setting.format.storage(),
+                  DeviceKind::cpu, tolerances.gate("forbidden_weight"));
   result.suspects = verdict_of(ranked);
   const std::string& expected = result.mutation->suspect;
   result.suspect_first = std::any_of(ranked.begin(), ranked.end(), [&](const SuspectFit& fit) {
@@ -86,7 +88,7 @@ bool holds(const std::vector<Probe>& probes, Probe probe) {
 MutantResult try_one(const Mutation& mutation, const Setting& setting, const Tolerances& tolerances) {
   MutantResult result;
   result.mutation = &mutation;
-  const Trace trace = run(setting.one, setting.checkpoint, mutation.mistake);
+  const Trace trace = run(setting.one, setting.checkpoint, mutation.mistake, setting.format);
   result.changed = !same(trace, setting.clean);
   const Judgement judgement = judge(trace, setting.stage.replayer(), tolerances);
   const std::vector<const OpResult*> wrong = judgement.wrong();
@@ -131,54 +133,65 @@ bool asked_for(const Mutation& mutation, const std::vector<std::string>& only) {
 
 }  // namespace
 
-Stage::Stage(const Checkpoint& checkpoint) {
+Stage::Stage(const Checkpoint& checkpoint, DType storage) {
   write_checkpoint(checkpoint, directory_.path());
-  replayer_ = reference::make_replayer(directory_.path(), DType::f32);
+  replayer_ = reference::make_replayer(directory_.path(), storage);
 }
 
 std::vector<MutantResult> try_mutants(const Tolerances& tolerances, const std::vector<std::string>& only,
-                                      int seeds) {
+                                      int seeds, const Format& format) {
   std::vector<const Mutation*> chosen;
-  for (const Mutation& mutation : all_mutations()) {
+  const std::span<const Mutation> all =
+      format.half() ? std::span<const Mutation>(mutations_in(format).mutations) : all_mutations();
+  for (const Mutation& mutation : all) {
     if (asked_for(mutation, only)) chosen.push_back(&mutation);
   }
-  if (chosen.empty()) throw Error("no mutant has such a name", "--mutant", "reports/trial.md lists them");
   std::vector<MutantResult> results(chosen.size());
   for (unsigned seed = kFirstSeed; seed < kFirstSeed + static_cast<unsigned>(seeds); ++seed) {
     std::map<std::string, std::unique_ptr<Setting>> settings;
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       std::unique_ptr<Setting>& setting = settings[chosen[i]->case_name];
-      if (setting == nullptr) setting = std::make_unique<Setting>(case_named(chosen[i]->case_name), seed);
+      if (setting == nullptr)
+        setting = std::make_unique<Setting>(case_named(chosen[i]->case_name), seed, format);
       add(try_one(*chosen[i], *setting, tolerances), results[i]);
     }
   }
   return results;
 }
 
-Complaints try_equivalents() {
+Complaints try_equivalents(const Format& format) {
   Complaints complaints;
-  for (const Equivalent& one : all_equivalents()) {
-    const Case& what = case_named(one.case_name);
+  const auto check = [&](Mistake mistake, const std::string& name, const std::string& case_name) {
+    const Case& what = case_named(case_name);
     const Checkpoint checkpoint = random_checkpoint(what.architecture, what.weights, kFirstSeed, what.dtype);
-    if (!same(run(what, checkpoint, one.mistake), run(what, checkpoint, Mistake::none))) {
-      complaints.push_back(fmt::format("'{}' is called equivalent, and changes what is recorded", one.name));
-    }
+    if (same(run(what, checkpoint, mistake, format), run(what, checkpoint, Mistake::none, format))) return;
+    complaints.push_back(
+        fmt::format("'{}' is called no mistake in {}, and changes what is recorded", name, format.name()));
+  };
+  if (!format.rounds_each()) {
+    for (const Equivalent& one : all_equivalents()) check(one.mistake, one.name, one.case_name);
+  }
+  if (!format.half()) return complaints;
+  for (const LeftOut& one : mutations_in(format).left_out) {
+    if (one.no_bit_changes) check(one.mutation->mistake, one.mutation->name, one.mutation->case_name);
   }
   return complaints;
 }
 
-Complaints try_suspects_on_right_ops(const Tolerances& tolerances) {
+Complaints try_suspects_on_right_ops(const Tolerances& tolerances, const Format& format) {
   Complaints complaints;
   for (const Case& one : all_cases()) {
-    const Setting setting(one, kFirstSeed);
+    const Setting setting(one, kFirstSeed, format);
     for (std::size_t i = 0; i < setting.clean.steps.size(); ++i) {
       const TraceStepView step(setting.clean, i);
       for (const auto& [site, tensor] : setting.clean.steps[i].tensors) {
-        for (const SuspectFit& fit : suspects_of(site, step, setting.stage.replayer(), tolerances, DType::f32,
-                                                 DeviceKind::cpu, tolerances.gate("forbidden_weight"))) {
+        for (const SuspectFit& fit :
+             suspects_of(site, step, setting.stage.replayer(), tolerances, format.storage(), DeviceKind::cpu,
+                         tolerances.gate("forbidden_weight"))) {
           if (!fit.fits && fit.trouble.empty()) continue;
-          complaints.push_back(fmt::format("{}, step {}, {}, which is right: '{}' {}", one.name, i,
-                                           site_name(site), fit.name, fit.fits ? "fits" : fit.trouble));
+          complaints.push_back(fmt::format("{}, {}, step {}, {}, which is right: '{}' {}", format.name(),
+                                           one.name, i, site_name(site), fit.name,
+                                           fit.fits ? "fits" : fit.trouble));
         }
       }
     }
