@@ -31,4 +31,12 @@ struct MistakenPositions {
 
 std::vector<MistakenPositions> mistaken_positions();
 
+struct MistakenFrequencies {
+  std::string name;
+  std::string meaning;
+  at::Tensor table;  // f64 [head_dim / 2]
+};
+
+std::vector<MistakenFrequencies> mistaken_frequencies(const ModelConfig& config);
+
 }  // namespace plumbline::reference

@@ -142,56 +142,50 @@ void add_short_tables(Lineup& lineup) {
 
 }  // namespace
 
+std::vector<MistakenFrequencies> mistaken_frequencies(const ModelConfig& config) {
+  const double theta = config.rope.theta;
+  const auto d = static_cast<double>(config.head_dim);
+  const at::Tensor plain = plain_frequencies(config, theta);
+  std::vector<MistakenFrequencies> list;
+  for (const auto& [other, name] : other_thetas(config)) {
+    list.push_back({name, "rope_theta of the config is not read", plain_frequencies(config, other)});
+  }
+  list.push_back({"exponent i / head_dim", "theta^(-i/d): the 2 is missing",
+                  plain_frequencies(config, std::sqrt(theta))});
+  list.push_back(
+      {"exponent over half of head_dim", "theta^(-2i/(d/2))", plain_frequencies(config, theta * theta)});
+  list.push_back({"exponent over hidden_size", "theta^(-2i/hidden)",
+                  plain_frequencies(config, std::pow(theta, d / static_cast<double>(config.hidden_size)))});
+  list.push_back({"exponent counted from 1", "theta^(-2(i+1)/d)", plain * std::pow(theta, -2.0 / d)});
+  list.push_back({"reciprocal missing", "theta^(2i/d)", 1.0 / plain});
+  list.push_back({"frequencies reversed", "the slowest comes first", plain.flip(0)});
+  if (config.rope.type != "yarn") return list;
+  list.push_back({"YaRN left out", "the rope type of the config is not read", plain});
+  list.push_back({"linear scaling instead of YaRN", "every frequency is divided by the factor",
+                  plain / config.rope.factor});
+  // Kept and divided frequencies are mixed with weights r and 1 - r: exchanged, both mixtures add up to the
+  // sum of the two.
+  const at::Tensor right = ops::exact_inverse_frequencies(config).to(at::kDouble);
+  list.push_back({"YaRN's ramp reversed", "fast waves are divided by the factor, and slow ones kept",
+                  plain + plain / config.rope.factor - right});
+  return list;
+}
+
 void suspect_frequencies(Lineup& lineup) {
-  const ModelConfig& config = lineup.scene().model.config;
-  for (const auto& [theta, name] : other_thetas(config)) {
-    lineup.add(name, "rope_theta of the config is not read", [theta = theta](const Scene& s) {
-      return frequencies(plain_frequencies(s.model.config, theta));
-    });
+  for (const MistakenFrequencies& mistaken : mistaken_frequencies(lineup.scene().model.config)) {
+    lineup.add(mistaken.name, mistaken.meaning,
+               [table = mistaken.table](const Scene&) { return frequencies(table); });
   }
-  const auto add = [&](const char* name, const char* meaning, at::Tensor (*formula)(const ModelConfig&)) {
-    lineup.add(name, meaning, [=](const Scene& s) { return frequencies(formula(s.model.config)); });
-  };
-  add("exponent i / head_dim", "theta^(-i/d): the 2 is missing",
-      [](const ModelConfig& c) { return plain_frequencies(c, std::sqrt(c.rope.theta)); });
-  add("exponent over half of head_dim", "theta^(-2i/(d/2))",
-      [](const ModelConfig& c) { return plain_frequencies(c, c.rope.theta * c.rope.theta); });
-  add("exponent over hidden_size", "theta^(-2i/hidden)", [](const ModelConfig& c) {
-    const double ratio = static_cast<double>(c.head_dim) / static_cast<double>(c.hidden_size);
-    return plain_frequencies(c, std::pow(c.rope.theta, ratio));
-  });
-  add("exponent counted from 1", "theta^(-2(i+1)/d)", [](const ModelConfig& c) {
-    return plain_frequencies(c, c.rope.theta) *
-           std::pow(c.rope.theta, -2.0 / static_cast<double>(c.head_dim));
-  });
-  add("reciprocal missing", "theta^(2i/d)",
-      [](const ModelConfig& c) { return 1.0 / plain_frequencies(c, c.rope.theta); });
-  add("frequencies reversed", "the slowest comes first",
-      [](const ModelConfig& c) { return plain_frequencies(c, c.rope.theta).flip(0); });
   const std::optional<double> theta = fitted_theta(lineup.scene());
-  if (theta) {
-    lineup.add(
-        "rope_theta " + in_digits(*theta, 6), "another theta than the config's, found from these frequencies",
-        [theta = *theta](const Scene& s) {
-          Mistaken made = frequencies(plain_frequencies(s.model.config, theta));
-          made.bound = 2.0 * made.bound;  // theta has the roundings of what it was found from
-          return made;
-        },
-        /*fitted=*/true);
-  }
-  if (config.rope.type == "yarn") {
-    add("YaRN left out", "the rope type of the config is not read",
-        [](const ModelConfig& c) { return plain_frequencies(c, c.rope.theta); });
-    add("linear scaling instead of YaRN", "every frequency is divided by the factor",
-        [](const ModelConfig& c) { return plain_frequencies(c, c.rope.theta) / c.rope.factor; });
-    // Kept and divided frequencies are mixed with weights r and 1 - r: exchanged, both mixtures add up to the
-    // sum of the two.
-    add("YaRN's ramp reversed", "fast waves are divided by the factor, and slow ones kept",
-        [](const ModelConfig& c) {
-          const at::Tensor kept = plain_frequencies(c, c.rope.theta);
-          return kept + kept / c.rope.factor - ops::exact_inverse_frequencies(c).to(at::kDouble);
-        });
-  }
+  if (!theta) return;
+  lineup.add(
+      "rope_theta " + in_digits(*theta, 6), "another theta than the config's, found from these frequencies",
+      [theta = *theta](const Scene& s) {
+        Mistaken made = frequencies(plain_frequencies(s.model.config, theta));
+        made.bound = 2.0 * made.bound;  // theta has the roundings of what it was found from
+        return made;
+      },
+      /*fitted=*/true);
 }
 
 void suspect_waves(Lineup& lineup) {
@@ -204,10 +198,9 @@ void suspect_waves(Lineup& lineup) {
       return wave(s, table_at(s, positions(s)), !s.in.frequencies().recorded, positions(s));
     });
   }
-  for (const auto& [theta, name] : other_thetas(lineup.scene().model.config)) {
-    lineup.add(name, "rope_theta of the config is not read", [theta = theta](const Scene& s) {
-      const at::Tensor table = plain_frequencies(s.model.config, theta).to(at::kFloat);
-      return wave(s, table_of(s, positions_of(s), table), true, positions_of(s));
+  for (const MistakenFrequencies& mistaken : mistaken_frequencies(lineup.scene().model.config)) {
+    lineup.add(mistaken.name, mistaken.meaning, [table = mistaken.table](const Scene& s) {
+      return wave(s, table_of(s, positions_of(s), table.to(at::kFloat)), true, positions_of(s));
     });
   }
   add_short_tables(lineup);

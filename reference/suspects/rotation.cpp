@@ -13,8 +13,12 @@ at::Tensor vectors(const Scene& s) {
   return s.input(0).view({s.rows(), -1, s.model.config.head_dim});
 }
 
+bool tables_recorded(const Scene& s) {
+  return s.in.has({Probe::cos, -1}) && s.in.has({Probe::sin, -1});
+}
+
 WaveTable recorded_table(const Scene& s) {
-  if (s.in.has({Probe::cos, -1}) && s.in.has({Probe::sin, -1})) {
+  if (tables_recorded(s)) {
     return {s.in.probe({Probe::cos, -1}, s.rows()), s.in.probe({Probe::sin, -1}, s.rows())};
   }
   return table_at(s, positions_of(s));
@@ -162,6 +166,41 @@ void add_rotation(Lineup& lineup) {
       });
 }
 
+// By cos and sin that the engine made itself, of these frequencies.
+Mistaken rotated_by(const Scene& s, const at::Tensor& positions, const at::Tensor& frequencies) {
+  const WaveTable t = table_of(s, positions, frequencies);
+  Mistaken made = rotated(s, ops::rope(vectors(s), t.cos, t.sin));
+  made.bound = 2.0 * made.bound;
+  if (!s.in.frequencies().recorded) {
+    const at::Tensor angles = ops::rotary_angles(positions, frequencies).to(at::kDouble);
+    made.bound = ops::rope_bound_own_table(vectors(s), t.cos, t.sin, angles);
+  }
+  return made;
+}
+
+// Frequencies and their factor are suspected where nobody sees the tables that are made of them.
+void add_tables(Lineup& lineup) {
+  for (const MistakenPositions& mistaken : mistaken_positions()) {
+    lineup.add(mistaken.name, mistaken.meaning, [positions = mistaken.positions](const Scene& s) {
+      return rotated_by(s, positions(s), s.in.frequencies().table);
+    });
+  }
+  const Scene& here = lineup.scene();
+  if (tables_recorded(here)) return;
+  for (const MistakenFrequencies& mistaken : mistaken_frequencies(here.model.config)) {
+    lineup.add(mistaken.name, mistaken.meaning, [table = mistaken.table](const Scene& s) {
+      return rotated_by(s, positions_of(s), table.to(at::kFloat));
+    });
+  }
+  if (attention_factor(here) == 1) return;
+  lineup.add("YaRN's factor missing", "cos and sin are not multiplied by the attention factor",
+             [](const Scene& s) {
+               Mistaken made = rotated_by(s, positions_of(s), s.in.frequencies().table);
+               made.output = made.output / attention_factor(s);
+               return made;
+             });
+}
+
 void add_table_precision(Lineup& lineup) {
   for (const auto& [type, name] : {std::pair{DType::bf16, "bf16"}, std::pair{DType::f16, "f16"}}) {
     lineup.add(std::string(name) + " cos and sin", "the tables are rounded to a half type",
@@ -183,14 +222,7 @@ void suspect_rope(Lineup& lineup) {
   add_pairing(lineup);
   add_part(lineup);
   add_rotation(lineup);
-  for (const MistakenPositions& mistaken : mistaken_positions()) {
-    lineup.add(mistaken.name, mistaken.meaning, [positions = mistaken.positions](const Scene& s) {
-      const WaveTable t = table_at(s, positions(s));
-      Mistaken made = rotated(s, ops::rope(vectors(s), t.cos, t.sin));
-      made.bound = 2.0 * made.bound;  // cos and sin are the engine's own here
-      return made;
-    });
-  }
+  add_tables(lineup);
   add_table_precision(lineup);
   const auto right = [](const Scene& s) {
     const WaveTable t = recorded_table(s);

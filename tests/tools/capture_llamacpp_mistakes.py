@@ -59,7 +59,7 @@ def halved(values):
 
 LAYER = "model.layers.{}.".format
 MISTAKES = [
-    Mistake("rope base of LLaMA", parameter("rope.freq_base", lambda _: 10000.0), LAYER(0) + "self_attn.q_rope", ""),
+    Mistake("rope base of LLaMA", parameter("rope.freq_base", lambda _: 10000.0), LAYER(0) + "self_attn.q_rope", "rope_theta 10000"),
     Mistake("eps x 10", parameter("attention.layer_norm_rms_epsilon", lambda eps: 10 * eps), LAYER(0) + "input_layernorm",
             "eps hard-coded 1e-5"),
     Mistake("no bias of q", names(lambda table: table.pop("blk.2.attn_q.bias")), LAYER(2) + "self_attn.q_proj", "bias missing"),
@@ -70,5 +70,5 @@ MISTAKES = [
     Mistake("pairs of LLaMA", weight("q_proj.weight", pairs), LAYER(0) + "self_attn.q_proj", ""),
     Mistake("head taken for tied", names(lambda table: table.pop("output.weight")), "lm_head", "lm_head tied to the embedding", "zoo/gqa"),
     Mistake("weights in f16", weight("down_proj", halved), LAYER(0) + "mlp.down_proj", "f16 weights"),
-    Mistake("no factor of YaRN", parameter("rope.scaling.attn_factor", lambda _: 1.0), LAYER(0) + "self_attn.q_rope", "", "zoo/yarn-5x"),
+    Mistake("no factor of YaRN", parameter("rope.scaling.attn_factor", lambda _: 1.0), LAYER(0) + "self_attn.q_rope", "YaRN's factor missing", "zoo/yarn-5x"),
 ]
