@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What two ranks save: the time in which one process judges a trace, over that in which two judge it and merge their parts.
 
-    bench/ranks.py --model DIR [--build build] [--tokens 256] [--rounds 5] [--check]
+    bench/ranks.py --model DIR [--build build] [--tokens 256] [--rounds 5] [--stream] [--check]
 
-Every process judges on one thread, a layer at a time (--stream). The two times of a round follow each other, so that what else the machine does weighs on both
-alike; the figure is the median of the rounds' ratios. Where the cores are not idle that says little, and the processor time of the one
-against that of the busier rank and the merge stands beside it. --check: exit status 1 where it is below 1.7, or a report is not the same.
+Every process judges on one thread; a layer at a time with --stream. The two times of a round follow each other, so that what
+else the machine does weighs on both alike; the figure is the median of the rounds' ratios. Where the cores are not idle that says
+little, and the processor time of the one against that of the busier rank and the merge stands beside it. --check: exit status 1
+where it is below 1.7, or a report is not the same.
 """
 import argparse
 import os
@@ -26,6 +27,7 @@ def arguments():
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--stream", action="store_true")
     parser.add_argument("--check", action="store_true")
     return parser.parse_args()
 
@@ -47,7 +49,7 @@ def main(options):
             return usage.ru_utime + usage.ru_stime
 
         def judge(*words):
-            return begin("judge", "t.safetensors", "--model", model, "--threads", 1, "--stream", *words)
+            return begin("judge", "t.safetensors", "--model", model, "--threads", 1, *(["--stream"] * options.stream), *words)
 
         def alone():
             return must(judge("--report-dir", "whole"))
