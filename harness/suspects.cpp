@@ -7,7 +7,6 @@
 
 #include "harness/error_pattern.h"
 #include "harness/gate.h"
-#include "harness/half.h"
 #include "harness/tolerance_row.h"
 
 namespace plumbline {
@@ -24,15 +23,8 @@ class Answer {
   Answer(const Replay& replay, const Tensor& bound, const Tensor& roundings, const Tolerance& tolerance,
          DType stored)
       : values_(replay.expected),
-        gates_(values_.view(), bound.values<double>(), roundings.values<double>(), tolerance, stored),
-        stored_(stored) {}
+        gates_(values_.view(), bound.values<double>(), roundings.values<double>(), tolerance, stored) {}
   double value(std::int64_t i) const { return element_as_f64(values_.view(), i); }
-  // As the engine would store it: a half type's own rounding is no distance between two answers.
-  double stored(std::int64_t i) const {
-    const auto narrow = static_cast<float>(value(i));
-    if (stored_ == DType::bf16) return bf16_to_f32(f32_to_bf16(narrow));
-    return stored_ == DType::f16 ? f16_to_f32(f32_to_f16(narrow)) : value(i);
-  }
   double gate(std::int64_t i) const { return gates_.at(i, value(i)); }
   // Whether y is where this answer would have it.
   bool hold(std::int64_t i, double y) const { return within(i, y, gate(i)); }
@@ -46,7 +38,6 @@ class Answer {
  private:
   const Tensor& values_;
   const Gates gates_;
-  const DType stored_;
 };
 
 bool forbidden(const Tensor& allowed, std::int64_t i) {
@@ -119,16 +110,16 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
     const bool masked = forbidden(right.allowed, i);
     if ((masked && question.op == OpClass::scores) || forbidden(suspect.allowed, i)) continue;
     const double y = element_as_f64(question.actual, i);
-    to_suspect.add(y, there.stored(i));
-    to_right.add(y, here.stored(i));
+    to_suspect.add(y, there.value(i));
+    to_right.add(y, here.value(i));
     const double gate = masked ? question.forbidden_weight : here.gate(i);
     const bool subject_off = !here.within(i, y, gate);
     const bool suspect_off = !here.within(i, there.value(i), gate);
     wrong += subject_off ? 1 : 0;
     if (!subject_off && !suspect_off) continue;
     ++fit.in_question;
-    asked_suspect.add(y, there.stored(i));
-    asked_right.add(y, here.stored(i));
+    asked_suspect.add(y, there.value(i));
+    asked_right.add(y, here.value(i));
     explained += there.hold(i, y) ? 1 : 0;
   }
   // Where every element keeps its bound, and the whole tensor does not keep its own, all are in question.
