@@ -67,8 +67,9 @@ MISTAKES = [
     Mistake("norms exchanged", names(lambda table: exchange(table, "blk.1.attn_norm.weight", "blk.1.ffn_norm.weight")),
             LAYER(1) + "input_layernorm", "weights of post_attention_layernorm"),
     Mistake("norms of Gemma", weight("layernorm", lambda values: values + 1), LAYER(0) + "input_layernorm", "norm weight plus one"),
-    Mistake("pairs of LLaMA", weight("q_proj.weight", pairs), LAYER(0) + "self_attn.q_proj", ""),
+    Mistake("pairs of LLaMA", weight("q_proj.weight", pairs), LAYER(0) + "self_attn.q_proj",
+            "rows permuted for interleaved rotary pairs, the bias not"),
     Mistake("head taken for tied", names(lambda table: table.pop("output.weight")), "lm_head", "lm_head tied to the embedding", "zoo/gqa"),
     Mistake("weights in f16", weight("down_proj", halved), LAYER(0) + "mlp.down_proj", "f16 weights"),
-    Mistake("no factor of YaRN", parameter("rope.scaling.attn_factor", lambda _: 1.0), LAYER(0) + "self_attn.q_rope", "YaRN's factor missing", "zoo/yarn-5x"),
+    Mistake("no factor of YaRN", parameter("rope.scaling.attn_factor", lambda _: 1.0), LAYER(0) + "self_attn.q_rope", "", "zoo/yarn-5x"),
 ]
