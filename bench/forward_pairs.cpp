@@ -29,6 +29,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/forward_work.h"
 #include "bench/peers/torch_qwen2.h"
 #include "harness/error.h"
 #include "impl/cpu/engine.h"
@@ -42,7 +43,6 @@ constexpr double kPrefillTarget = 0.7;
 // Largest difference of a logit over the RMS of its row. On 24 layers of random weights phase 3 measures
 // about 1e-3 between a correct f32 engine and truth; two models that do not do the same are apart by about 1.
 constexpr double kSameWork = 1e-2;
-constexpr std::int64_t kDecodeTokens = 8;  // timed at once
 constexpr std::int64_t kCapacity = 1100;
 constexpr auto kPause = std::chrono::milliseconds(50);
 
@@ -139,22 +139,13 @@ class NativeSide {
   Logits logits_;
 };
 
-struct Work {
-  std::string name;
-  std::int64_t before;  // tokens in the cache
-  std::int64_t tokens;  // timed
-  bool at_once;         // prefill; else one by one
-  double target() const { return at_once ? kPrefillTarget : kDecodeTarget; }
-};
+using bench::ForwardWork;
 
-const std::vector<Work> kWork{
-    {"prefill of 64", 0, 64, true},
-    {"prefill of 256", 0, 256, true},
-    {"decode after 64", 64, kDecodeTokens, false},
-    {"decode after 1000", 1000, kDecodeTokens, false},
-};
+double target_of(const ForwardWork& work) {
+  return work.at_once ? kPrefillTarget : kDecodeTarget;
+}
 
-double seconds(const Side& side, const Work& work, std::span<const TokenId> tokens) {
+double seconds(const Side& side, const ForwardWork& work, std::span<const TokenId> tokens) {
   std::this_thread::sleep_for(kPause);
   side.forward(tokens.first(1));
   side.crop(work.before);
@@ -206,7 +197,7 @@ void require_same_work(const Side& native, const Side& torch, std::span<const To
 }
 
 // One line; true when the target is reached.
-bool measure(const Work& work, int rounds, int threads, const Side& native, const Side& torch,
+bool measure(const ForwardWork& work, int rounds, int threads, const Side& native, const Side& torch,
              std::int64_t vocab) {
   const std::vector<TokenId> tokens = prompt(work.before + work.tokens, vocab);
   const auto all = std::span(tokens);
@@ -225,12 +216,12 @@ bool measure(const Work& work, int rounds, int threads, const Side& native, cons
     torch_rates.push_back(static_cast<double>(work.tokens) / theirs);
   }
   const double median = quantile(ratios, 0.5);
-  const bool reached = median >= work.target();
+  const bool reached = median >= target_of(work);
   fmt::print(
       "{:<18} {} thread{}  native/torch speed {:.2f} (median of {} pairs, quartiles {:.2f}-{:.2f}; "
       "target {:.1f}{})  tokens/s: {:.1f} and {:.1f}\n",
       work.name, threads, threads == 1 ? " " : "s", median, rounds, quantile(ratios, 0.25),
-      quantile(ratios, 0.75), work.target(), reached ? "" : ", MISSED", quantile(native_rates, 0.5),
+      quantile(ratios, 0.75), target_of(work), reached ? "" : ", MISSED", quantile(native_rates, 0.5),
       quantile(torch_rates, 0.5));
   std::fflush(stdout);
   return reached;
@@ -269,7 +260,7 @@ int run(const Options& options) {
                  with_torch - at_start, resident() - with_torch, native.engine().info().isa);
     }
     bench::TorchQwen2::set_threads(threads);
-    for (const Work& work : kWork) {
+    for (const ForwardWork& work : bench::forward_work()) {
       reached = measure(work, options.rounds, threads, native.side(), torch_side,
                         native.engine().config().vocab_size) &&
                 reached;

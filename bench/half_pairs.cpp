@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "bench/bench_main.h"
+#include "bench/forward_work.h"
 #include "impl/cpu/engine.h"
 
 namespace {
@@ -22,7 +23,6 @@ using namespace plumbline;
 
 constexpr double kDecodeTarget = 1.5;   // speed of the half type over f32's
 constexpr double kPrefillTarget = 0.9;  // widening the weights may cost a tenth
-constexpr std::int64_t kDecodeTokens = 8;
 constexpr std::int64_t kCapacity = 1100;
 
 struct Options {
@@ -34,20 +34,11 @@ struct Options {
   bool check = false;
 };
 
-struct Work {
-  std::string name;
-  std::int64_t before;  // tokens in the cache
-  std::int64_t tokens;  // timed
-  bool at_once;         // prefill; else one by one
-  double target() const { return at_once ? kPrefillTarget : kDecodeTarget; }
-};
+using bench::ForwardWork;
 
-const std::vector<Work> kWork{
-    {"prefill of 64", 0, 64, true},
-    {"prefill of 256", 0, 256, true},
-    {"decode after 64", 64, kDecodeTokens, false},
-    {"decode after 1000", 1000, kDecodeTokens, false},
-};
+double target_of(const ForwardWork& work) {
+  return work.at_once ? kPrefillTarget : kDecodeTarget;
+}
 
 class Side {
  public:
@@ -66,7 +57,7 @@ class Side {
     engine_->forward(std::span(&step, 1), *cache_, nothing);
   }
   // The cache holds work.before tokens, then and afterwards.
-  double seconds(const Work& work, std::span<const TokenId> tokens) {
+  double seconds(const ForwardWork& work, std::span<const TokenId> tokens) {
     const auto start = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < tokens.size(); i += work.at_once ? tokens.size() : 1)
       feed(work.at_once ? tokens : tokens.subspan(i, 1));
@@ -94,7 +85,7 @@ std::vector<TokenId> prompt(std::int64_t length, std::int64_t vocab) {
 }
 
 // One line; true when the target is reached.
-bool measure(const Options& options, const Work& work, int threads, Side& half, Side& full) {
+bool measure(const Options& options, const ForwardWork& work, int threads, Side& half, Side& full) {
   const std::vector<TokenId> tokens = prompt(work.before + work.tokens, half.engine().config().vocab_size);
   const auto prefix = std::span(tokens).first(static_cast<std::size_t>(work.before));
   const auto timed = std::span(tokens).subspan(prefix.size());
@@ -114,12 +105,12 @@ bool measure(const Options& options, const Work& work, int threads, Side& half, 
     full_rates.push_back(static_cast<double>(work.tokens) / theirs);
   }
   const double median = quantile(ratios, 0.5);
-  const bool reached = median >= work.target();
+  const bool reached = median >= target_of(work);
   fmt::print(
       "{:<18} {} thread{}  {}/f32 speed {:.2f} (median of {} pairs, quartiles {:.2f}-{:.2f}; target "
       "{:.1f}{})  tokens/s: {:.1f} and {:.1f}\n",
       work.name, threads, threads == 1 ? " " : "s", options.dtype, median, options.rounds,
-      quantile(ratios, 0.25), quantile(ratios, 0.75), work.target(), reached ? "" : ", MISSED",
+      quantile(ratios, 0.25), quantile(ratios, 0.75), target_of(work), reached ? "" : ", MISSED",
       quantile(half_rates, 0.5), quantile(full_rates, 0.5));
   std::fflush(stdout);
   return reached;
@@ -129,7 +120,8 @@ int run(const Options& options) {
   bool reached = true;
   for (const int threads : options.threads) {
     Side half(options, threads, dtype_from_name(options.dtype)), full(options, threads, DType::f32);
-    for (const Work& work : kWork) reached = measure(options, work, threads, half, full) && reached;
+    for (const ForwardWork& work : bench::forward_work())
+      reached = measure(options, work, threads, half, full) && reached;
   }
   return reached || !options.check ? 0 : 1;
 }
