@@ -7,6 +7,7 @@
 
 #include "harness/error_pattern.h"
 #include "harness/gate.h"
+#include "harness/half.h"
 #include "harness/tolerance_row.h"
 
 namespace plumbline {
@@ -16,6 +17,13 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kTie = 1.5;     // distances this near to each other tell nothing apart
 constexpr double kNearer = 0.5;  // of the distance to the right answer, at most
 
+// To nearest, ties to even, where `stored` is a half type.
+double as_stored(double value, DType stored) {
+  if (stored == DType::bf16) return bf16_to_f32(f32_to_bf16(static_cast<float>(value)));
+  if (stored == DType::f16) return f16_to_f32(f32_to_f16(static_cast<float>(value)));
+  return value;
+}
+
 // An answer and the gates around it.
 class Answer {
  public:
@@ -23,8 +31,18 @@ class Answer {
   Answer(const Replay& replay, const Tensor& bound, const Tensor& roundings, const Tolerance& tolerance,
          DType stored)
       : values_(replay.expected),
-        gates_(values_.view(), bound.values<double>(), roundings.values<double>(), tolerance, stored) {}
+        gates_(values_.view(), bound.values<double>(), roundings.values<double>(), tolerance, stored),
+        emulated_(replay.emulated.values<double>()),
+        stored_(stored) {}
   double value(std::int64_t i) const { return element_as_f64(values_.view(), i); }
+  // As an engine would store it: the roundings that storing makes are no distance between two answers. Where
+  // only `right` says how it rounds on its way, an answer that is the same before is the same behind.
+  double stored(std::int64_t i, const Answer& right) const {
+    if (!emulated_.empty()) return emulated_[static_cast<std::size_t>(i)];
+    const double here = as_stored(value(i), stored_);
+    const bool same = !right.emulated_.empty() && here == as_stored(right.value(i), stored_);
+    return same ? right.emulated_[static_cast<std::size_t>(i)] : here;
+  }
   double gate(std::int64_t i) const { return gates_.at(i, value(i)); }
   // Whether y is where this answer would have it.
   bool hold(std::int64_t i, double y) const { return within(i, y, gate(i)); }
@@ -38,6 +56,8 @@ class Answer {
  private:
   const Tensor& values_;
   const Gates gates_;
+  const std::span<const double> emulated_;
+  const DType stored_;
 };
 
 bool forbidden(const Tensor& allowed, std::int64_t i) {
@@ -110,16 +130,17 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
     const bool masked = forbidden(right.allowed, i);
     if ((masked && question.op == OpClass::scores) || forbidden(suspect.allowed, i)) continue;
     const double y = element_as_f64(question.actual, i);
-    to_suspect.add(y, there.value(i));
-    to_right.add(y, here.value(i));
+    const double as_suspect = there.stored(i, here), as_right = here.stored(i, here);
+    to_suspect.add(y, as_suspect);
+    to_right.add(y, as_right);
     const double gate = masked ? question.forbidden_weight : here.gate(i);
     const bool subject_off = !here.within(i, y, gate);
     const bool suspect_off = !here.within(i, there.value(i), gate);
     wrong += subject_off ? 1 : 0;
     if (!subject_off && !suspect_off) continue;
     ++fit.in_question;
-    asked_suspect.add(y, there.value(i));
-    asked_right.add(y, here.value(i));
+    asked_suspect.add(y, as_suspect);
+    asked_right.add(y, as_right);
     explained += there.hold(i, y) ? 1 : 0;
   }
   // Where every element keeps its bound, and the whole tensor does not keep its own, all are in question.

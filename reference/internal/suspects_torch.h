@@ -41,6 +41,7 @@ struct Mistaken {
   at::Tensor output;
   at::Tensor bound = {};
   at::Tensor evidence = {};
+  bool as_stored = false;  // every rounding of a half type is in `output`
 };
 
 // A list in the making. Formulas run when their suspect is asked for, and may throw NotReplayable.

@@ -42,6 +42,7 @@ Replay as_replay(const Scene& scene, const Mistaken& mistaken) {
   if (const at::Tensor roundings = roundings_of(scene, mistaken); roundings.defined())
     replay.roundings = to_harness(roundings);
   if (mistaken.evidence.defined()) replay.allowed = to_harness(mistaken.evidence.expand_as(mistaken.output));
+  if (mistaken.as_stored) replay.emulated = copy_host(replay.expected.view());
   return replay;
 }
 
@@ -144,13 +145,17 @@ void suspect_roundings(Lineup& lineup, std::function<at::Tensor(const Scene&)> r
   const DType dtype = lineup.scene().in.kept(lineup.scene().site.probe);
   if (!is_half(dtype)) return;
   if (lineup.scene().in.rounds_each()) {
-    lineup.add(
-        "rounded once only", "the op is computed in f32, where each of its operations should have rounded",
-        [=, right = std::move(right)](const Scene& s) { return Mistaken{rounded_to(right(s), dtype)}; });
+    lineup.add("rounded once only",
+               "the op is computed in f32, where each of its operations should have rounded",
+               [=, right = std::move(right)](const Scene& s) {
+                 return Mistaken{rounded_to(right(s), dtype), {}, {}, /*as_stored=*/true};
+               });
   } else {
     lineup.add("rounded after each operation",
                "as eager LibTorch rounds: say so (rounding: each), or compute the op in f32",
-               [=, each = std::move(each)](const Scene& s) { return Mistaken{each(s, dtype)}; });
+               [=, each = std::move(each)](const Scene& s) {
+                 return Mistaken{each(s, dtype), {}, {}, /*as_stored=*/true};
+               });
   }
 }
 
