@@ -8,6 +8,7 @@
 #include "harness/error_pattern.h"
 #include "harness/gate.h"
 #include "harness/half.h"
+#include "harness/judge.h"
 #include "harness/tolerance_row.h"
 
 namespace plumbline {
@@ -83,7 +84,20 @@ struct Question {
   const Tolerance& tolerance;
   OpClass op;
   double forbidden_weight;
+  bool whole = false;  // what the whole tensor must keep is in question (whole_in_question)
 };
+
+// Whether the whole tensor may be what failed: no element is beyond its gate, and more of them differ from
+// the emulated output than may. A slope is not asked for its size: the rows at hand may be a window of those
+// that were judged, and in fewer outputs it is smaller.
+bool whole_in_question(const TensorView& actual, const Replay& right, const Tolerance& tolerance, OpClass op,
+                       double forbidden_weight) {
+  if (!tolerance.largest_slope && !tolerance.largest_differing) return false;
+  const OpResult judged = compare_op(actual, right, tolerance, op, forbidden_weight);
+  if (judged.bad_rows > 0) return false;
+  if (tolerance.largest_slope) return true;
+  return !(judged.differing <= *tolerance.largest_differing);
+}
 
 // Of an output that has not even the right shape: every element is in question.
 void measure_other_shape(const Question& question, const Replay& suspect, const Answer& answer,
@@ -100,7 +114,7 @@ void measure_other_shape(const Question& question, const Replay& suspect, const 
       static_cast<double>(explained) / static_cast<double>(std::max<std::int64_t>(fit.in_question, 1));
   fit.to_suspect = fit.overall = to_suspect.rms();
   fit.to_right = kInfinity;
-  fit.fits = fit.in_question > 0 && fit.explained >= kExplainedShare;
+  fit.fits = fit.alike = fit.in_question > 0 && fit.explained >= kExplainedShare;
 }
 
 void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
@@ -144,8 +158,7 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
     explained += there.hold(i, y) ? 1 : 0;
   }
   // Where every element keeps its bound, and the whole tensor does not keep its own, all are in question.
-  const bool whole = question.tolerance.largest_slope || question.tolerance.largest_differing;
-  const bool by_whole = wrong == 0 && fit.in_question == 0 && whole;
+  const bool by_whole = question.whole && wrong == 0 && fit.in_question == 0;
   if (by_whole) fit.in_question = explained = to_right.count;
   if (fit.in_question > 0)
     fit.explained = static_cast<double>(explained) / static_cast<double>(fit.in_question);
@@ -154,7 +167,10 @@ void measure(const Question& question, const Replay& suspect, SuspectFit& fit) {
   fit.to_suspect = (all ? to_suspect : asked_suspect).rms();
   fit.to_right = (all ? to_right : asked_right).rms();
   const bool nearer = fit.to_suspect <= kNearer * fit.to_right && fit.to_right > 0;
-  fit.fits = nearer && fit.in_question > 0 && fit.explained >= kExplainedShare;
+  fit.alike = nearer && fit.in_question > 0 && fit.explained >= kExplainedShare;
+  // In a half type a right output may lie within both answers' gates, and nearer to the mistake's: a tie that
+  // fell the other way.
+  fit.fits = fit.alike && (wrong > 0 || by_whole);
 }
 
 double closeness(const SuspectFit& fit) {
@@ -213,13 +229,14 @@ std::vector<SuspectFit> rank_suspects(const TensorView& actual, const Replay& ri
                                       const std::vector<Suspect>& suspects, const Tolerance& tolerance,
                                       OpClass op, double forbidden_weight) {
   std::vector<SuspectFit> list;
+  const bool whole = whole_in_question(actual, right, tolerance, op, forbidden_weight);
   for (const Suspect& suspect : suspects) {
     try {
       const std::optional<Replay> answer = suspect.replay();
       if (!answer || !(answer->expected.shape() == actual.shape)) continue;
       SuspectFit fit{suspect.name, suspect.meaning};
       fit.fitted = suspect.fitted;
-      measure({actual, right, tolerance, op, forbidden_weight}, *answer, fit);
+      measure({actual, right, tolerance, op, forbidden_weight, whole}, *answer, fit);
       list.push_back(std::move(fit));
     } catch (const std::exception& trouble) {
       list.push_back(not_computed(suspect.name, suspect.meaning, trouble));

@@ -2,7 +2,8 @@
 // replay is. Where an op failed, the suspect whose output the subject's own is tells what went wrong.
 //
 // A suspect *fits* when the subject lies where the mistake would have put it, as nearly as the op's own bound
-// asks of a right output; being nearer than the right answer is not enough.
+// asks of a right output; being nearer than the right answer is not enough. And something must speak against
+// the right answer: an output that keeps its gates is right, whatever mistake it lies near to.
 #pragma once
 
 #include <functional>
@@ -41,6 +42,11 @@ struct SuspectFit {
   double to_suspect = 0;
   double to_right = 0;
   double overall = 0;  // the first of the two over all elements, the same for all suspects: by it they rank
+  // Accounts for the elements in question, and is nearer to the subject than the right answer is. Not kept
+  // in parts.
+  bool alike = false;
+  // Is alike, and the right answer does not account for the subject: at the places that the suspect speaks of
+  // an element is beyond its gate, or the whole tensor beyond its own.
   bool fits = false;
   bool fitted = false;
   // Fits as well as the one ranked first, which is more specific or more usual: here the two cannot be told
@@ -51,8 +57,10 @@ struct SuspectFit {
   std::size_t place = 0;  // in the list that was tried: the more usual first
 };
 
-// A suspect fits when it explains at least this share of the elements in question, and the subject is at
-// least twice as near to it as to the right answer.
+// A suspect is alike when it explains at least this share of the elements in question, and the subject is at
+// least twice as near to it as to the right answer. Where every element keeps its gate, and so does the
+// suspect's, all of them are in question if the tolerance has a gate for the whole tensor and that is what
+// may have failed; else none is: the suspect cannot be told from the right answer here.
 inline constexpr double kExplainedShare = 0.99;
 
 // Tries `suspects`, the more usual first, on a failed output; `right` is its replay. Gates are those of

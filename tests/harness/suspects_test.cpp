@@ -10,6 +10,7 @@
 #include "harness/error_pattern.h"
 #include "harness/explain.h"
 #include "harness/gate.h"
+#include "harness/half.h"
 
 using namespace plumbline;
 using Catch::Contains;
@@ -188,6 +189,112 @@ TEST_CASE("suspects: one that throws is told, and the others are ranked all the 
   CHECK(table.rows[1][2] == "could not be computed: tables differ");
   CHECK(table.rows[1][6] == "what it means");
   CHECK(table.rows[2][1] == "too large");
+}
+
+namespace {
+
+// One row of bf16: 1 + 2^-8 is the tie between 1 and kNext, and right answers lie just below it.
+constexpr double kTie = 1.0 + 0x1p-8, kBelowTie = kTie - 1e-7, kNext = 1.0 + 0x1p-7;
+
+Tensor row_of(const std::vector<double>& values) {
+  return Tensor::from<double>(DType::f64, Shape{1, static_cast<std::int64_t>(values.size())}, values);
+}
+Tensor bf16(const std::vector<double>& values) {
+  Tensor tensor(DType::bf16, Shape{1, static_cast<std::int64_t>(values.size())});
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    tensor.values<std::uint16_t>()[i] = f32_to_bf16(static_cast<float>(values[i]));
+  }
+  return tensor;
+}
+Replay row_answer(const std::vector<double>& values) {
+  Replay replay;
+  replay.expected = row_of(values);
+  replay.bound = row_of(std::vector<double>(values.size(), 1e-6));
+  return replay;
+}
+// A norm in bf16: at most 5 % of its elements may differ from the emulated output, where there is one.
+SuspectFit tried_on_norm(const std::vector<double>& actual, const Replay& right,
+                         const std::vector<double>& mistake, bool as_stored = false) {
+  Tolerance tolerance = kBound;
+  tolerance.largest_differing = 0.05;
+  const Suspect one{"mistake", "", [=] {
+                      Replay made = row_answer(mistake);
+                      if (as_stored) made.emulated = row_of(mistake);
+                      return std::optional<Replay>(std::move(made));
+                    }};
+  const auto ranked = rank_suspects(bf16(actual).view(), right, {one}, tolerance, OpClass::rms_norm, 0);
+  REQUIRE(ranked.size() == 1);
+  return ranked[0];
+}
+
+}  // namespace
+
+TEST_CASE("suspects in half types: one that leaves no gate is not told from the right answer") {
+  // The subject's f32 fell to the other side of a tie, as the mistake would: within the bound of either.
+  std::vector<double> right(40, 1.0), actual = right, mistake = right;
+  right[7] = kBelowTie;
+  actual[7] = kNext;
+  mistake[7] = kTie + 1e-7;
+  const SuspectFit same = tried_on_norm(actual, row_answer(right), mistake);
+  CHECK(same.to_suspect == 0);
+  CHECK(same.to_right > 0);
+  CHECK(same.in_question == 0);
+  CHECK_FALSE(same.alike);
+  CHECK_FALSE(same.fits);
+  // With a mistake that leaves its gate there, that element is in question. It still does not fit: the right
+  // answer accounts for the subject as well.
+  mistake[7] = kNext + 1e-4;
+  const SuspectFit other = tried_on_norm(actual, row_answer(right), mistake);
+  CHECK(other.in_question == 1);
+  CHECK(other.alike);
+  CHECK_FALSE(other.fits);
+  // One element that only the mistake accounts for, and it does.
+  actual[9] = mistake[9] = 1.5;
+  CHECK(tried_on_norm(actual, row_answer(right), mistake).fits);
+}
+
+TEST_CASE("suspects in half types: the whole is in question where more elements differ than may") {
+  // Rounded in another place, which only the share of differing elements tells: no element leaves its gate.
+  const auto every = [](std::size_t step, std::size_t size, bool emulated) {
+    Replay right = row_answer(std::vector<double>(size, kBelowTie));
+    right.roundings = row_of(std::vector<double>(size, 0x1p-8));
+    if (emulated) right.emulated = row_of(std::vector<double>(size, 1.0));
+    std::vector<double> actual(size, 1.0);
+    for (std::size_t i = 0; i < size; i += step) actual[i] = kNext;
+    return tried_on_norm(actual, right, actual, true);
+  };
+  const SuspectFit quarter = every(4, 480, true);
+  CHECK(quarter.fits);
+  CHECK(quarter.in_question == 480);
+  for (const SuspectFit& none : {every(25, 480, true), every(4, 479, true), every(4, 480, false)}) {
+    CHECK(none.to_suspect == 0);
+    CHECK(none.in_question == 0);
+    CHECK_FALSE(none.alike);
+    CHECK_FALSE(none.fits);
+  }
+}
+
+TEST_CASE("suspects: a slope is in question where no element is wrong, wherever the suspect speaks") {
+  Tolerance tolerance = kBound;
+  tolerance.largest_slope = 2;
+  // All within their gates and too large alike, but for the first element.
+  const auto scaled = made([](std::int64_t i) { return right_at(i) * (1 + 5e-7); });
+  const auto tried = [&](double first) {
+    auto actual = scaled;
+    actual[0] = first;
+    const Suspect silent{"scaled", "", [=] {
+                           Replay made_so = with_bound(scaled);
+                           made_so.allowed = Tensor(DType::boolean, Shape{kRows, kWidth});
+                           for (auto& flag : made_so.allowed.values<std::uint8_t>()) flag = 1;
+                           made_so.allowed.values<std::uint8_t>()[0] = 0;
+                           return std::optional<Replay>(std::move(made_so));
+                         }};
+    return rank_suspects(f32(actual).view(), with_bound(made(right_at)), {silent}, tolerance, OpClass::linear,
+                         0);
+  };
+  CHECK(verdict_of(tried(scaled[0])) == "scaled");
+  // The first is what failed, and of it the suspect says nothing.
+  CHECK(verdict_of(tried(2.0)) == "none fits");
 }
 
 TEST_CASE("suspects of any op: rows and keys at the end") {

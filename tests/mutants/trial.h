@@ -49,7 +49,8 @@ std::vector<MutantResult> try_mutants(const Tolerances& tolerances, const std::v
                                       int seeds, const Format& format = {});
 // Those that are no mistakes in this format: complaints where planting one changed a bit.
 Complaints try_equivalents(const Format& format = {});
-// Suspects tried on right ops of each case: complaints where one fits, or could not be computed.
+// Suspects tried on right ops of each case: complaints where one fits, where a known one is alike
+// (SuspectFit::alike), or where one could not be computed.
 Complaints try_suspects_on_right_ops(const Tolerances& tolerances, const Format& format = {});
 
 struct CleanResult {
