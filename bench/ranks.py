@@ -5,8 +5,9 @@
 
 Every process judges on one thread; a layer at a time with --stream. The two times of a round follow each other, so that what
 else the machine does weighs on both alike; the figure is the median of the rounds' ratios. Where the cores are not idle that says
-little, and the processor time of the one against that of the busier rank and the merge stands beside it. --check: exit status 1
-where it is below 1.7, or a report is not the same.
+little, and the processor time of the one against that of the busier rank and the merge stands beside it; each round is told on
+standard error, with the machine's load before it (of the last minute, as uptime has it). --check: exit status 1 where the figure
+is below 1.7, or a report is not the same.
 """
 import argparse
 import os
@@ -66,7 +67,13 @@ def main(options):
 
         must(begin("trace", "--model", model, "--tokens", ",".join(str(7 * i + 1) for i in range(options.tokens)), "-o", "t.safetensors"))
         alone()  # unmeasured: the files are in the page cache then
-        rounds = [(seconds(alone), seconds(together)) for _ in range(options.rounds)]
+        rounds = []
+        for _ in range(options.rounds):
+            load = os.getloadavg()[0]
+            rounds.append((seconds(alone), seconds(together)))
+            (one, one_processor), (two, two_processor) = rounds[-1]
+            print(f"{one:.1f} s alone, {two:.1f} s together: {one / two:.2f} x; {one_processor:.1f} s and {two_processor:.1f} s of "
+                  f"processors; load {load:.1f}", file=sys.stderr, flush=True)
         pages = [(pathlib.Path(folder) / name / "judge.md").read_text() for name in ("whole", "merged")]
     ratios = sorted(one[0] / two[0] for one, two in rounds)
     processor = statistics.median(one[1] / two[1] for one, two in rounds)

@@ -39,7 +39,7 @@ class Whole {
  private:
   void open() {
     if (trial_) return;
-    if (sha256_of_file(part_.trace) != part_.trace_hash)
+    if (identity_of_file(part_.trace) != part_.trace_identity)
       throw Error("is not what the parts judged", part_.trace);
     if (sha256_of_file(part_.tolerances) != part_.tolerances_hash) {
       throw Error("is not what the parts judged by", part_.tolerances);

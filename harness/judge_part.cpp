@@ -25,7 +25,7 @@ void check_same(const JudgePart& a, const JudgePart& b, const std::string& other
     throw Error(fmt::format("is of another {} than {}", what, other), name,
                 "parts of one judgement are joined");
   };
-  if (a.trace_hash != b.trace_hash || a.steps != b.steps || a.engine != b.engine) differ("trace");
+  if (a.trace_identity != b.trace_identity || a.steps != b.steps || a.engine != b.engine) differ("trace");
   if (a.weight_hash != b.weight_hash || a.layers != b.layers || a.masks_differ != b.masks_differ)
     differ("model");
   if (a.tolerances_hash != b.tolerances_hash) differ("set of tolerances");

@@ -2,6 +2,7 @@
 // whole.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
@@ -23,10 +24,10 @@ struct SeenClosely {
 };
 
 struct JudgePart {
-  std::string trace, model, tolerances;  // paths, as given on the command line
-  std::string trace_hash, weight_hash,
-      tolerances_hash;  // SHA-256: which trace, weights, tolerances these are
-  bool forced = false;  // the trace's own weight hash was not asked for
+  std::string trace, model, tolerances;      // paths, as given on the command line
+  std::string trace_identity;                // identity_of_file
+  std::string weight_hash, tolerances_hash;  // SHA-256
+  bool forced = false;                       // the trace's own weight hash was not asked for
   std::string engine;
   std::vector<std::string> assumptions;
   int layers = 0;             // of the model
@@ -37,6 +38,12 @@ struct JudgePart {
   std::vector<Asked> asked;
   std::vector<SeenClosely> closely;
 };
+
+// Which file this is: 128 bits, in hex, of all its bytes. Poly1305 (RFC 8439) under a key that is the same
+// everywhere, which is a hash of a fraction of SHA-256's time. Files that differ by accident have the same
+// with a chance below 8 * (bytes / 16 + 1) / 2^106, 2^-76 for 1 GB; whoever wants them to can make two, and
+// can write a part, too. Throws Error for a file that cannot be read.
+std::string identity_of_file(const std::filesystem::path& path);
 
 // JSON. The reader throws Error, naming `where`, for text that is no part.
 std::string to_json(const JudgePart& part);

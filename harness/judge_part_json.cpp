@@ -10,7 +10,7 @@ namespace plumbline {
 namespace {
 
 constexpr const char* kFormatName = "plumbline judge part";
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;  // 1 had the SHA-256 of the trace
 constexpr int kMostLayers =
     1'000'000;  // a whole is made of so many: a part may not claim what no memory holds
 constexpr std::size_t kMostIndices = 4;
@@ -210,7 +210,7 @@ JudgePart part_from(const Json& json) {
   part.trace = json.at("trace").get<std::string>();
   part.model = json.at("model").get<std::string>();
   part.tolerances = json.at("tolerances").get<std::string>();
-  part.trace_hash = json.at("trace_hash").get<std::string>();
+  part.trace_identity = json.at("trace_identity").get<std::string>();
   part.weight_hash = json.at("weight_hash").get<std::string>();
   part.tolerances_hash = json.at("tolerances_hash").get<std::string>();
   part.forced = json.at("forced").get<bool>();
@@ -247,7 +247,7 @@ std::string to_json(const JudgePart& part) {
                   {"trace", part.trace},
                   {"model", part.model},
                   {"tolerances", part.tolerances},
-                  {"trace_hash", part.trace_hash},
+                  {"trace_identity", part.trace_identity},
                   {"weight_hash", part.weight_hash},
                   {"tolerances_hash", part.tolerances_hash},
                   {"forced", part.forced},

@@ -224,6 +224,15 @@ class Parts(Command):
         whole = self.run_verb("judge", "t.st", "--model", TINY, status=1)
         self.assertEqual(whole, self.run_verb("merge", *names, status=1))
 
+    def test_a_trace_that_has_changed_since_is_not_asked(self):
+        self.trace("t.st")
+        zero(self.folder / "t.st", ["model.layers.0.self_attn.v_proj"])
+        spoil(self.folder / "t.st", [f"model.layers.{layer}.self_attn.v_proj" for layer in (1, 2, 3, 4)])
+        names = self.parts("t.st", "0", "1-4", status=1)
+        spoil(self.folder / "t.st", ["lm_head"])
+        self.assertIn("were not tried on the whole, but on the parts alone: t.st: is not what the parts judged",
+                      self.run_verb("merge", *names, status=1))
+
     def test_missing_layers_are_no_pass(self):
         self.trace("t.st")
         names = self.parts("t.st", "0", "3")
@@ -240,6 +249,11 @@ class Parts(Command):
         shutil.copy(self.folder / "t.st", self.folder / "u.st")
         spoil(self.folder / "u.st", ["model.layers.4.mlp.act"])
         self.run_verb("judge", "u.st", "--model", TINY, "--layers", "3-4", "--part", "u.json", status=1)
+        self.refused("merge", names[0], "u.json", word="another trace")
+        # Not only what a part has read counts: here it is another part's layer.
+        shutil.copy(self.folder / "t.st", self.folder / "u.st")
+        spoil(self.folder / "u.st", ["model.layers.1.mlp.act"])
+        self.run_verb("judge", "u.st", "--model", TINY, "--layers", "3-4", "--part", "u.json")
         self.refused("merge", names[0], "u.json", word="another trace")
         strict = self.folder / "strict.yaml"
         strict.write_text((SOURCE / "fixtures" / "tolerances.yaml").read_text() + "\n# strict\n")

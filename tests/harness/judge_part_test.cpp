@@ -1,11 +1,14 @@
 #include "harness/judge_part.h"
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include <catch2/catch.hpp>
 
 #include "harness/error.h"
+#include "tests/support/temporary_directory.h"
 
 using namespace plumbline;
 
@@ -45,7 +48,7 @@ JudgePart part_of(int first, int last) {
   part.trace = "t.safetensors";
   part.model = "some/model";
   part.tolerances = "tolerances.yaml";
-  part.trace_hash = "feed";
+  part.trace_identity = "feed";
   part.weight_hash = "beef";
   part.tolerances_hash = "cafe";
   part.assumptions = {"the trace names no engine"};
@@ -111,6 +114,33 @@ TEST_CASE("part: written and read, it is the same to the last bit") {
   CHECK(back.closely[0].tables[0].rows[0][1] == "2");
 }
 
+TEST_CASE("identity: of every byte of a file, and of its length") {
+  const TemporaryDirectory folder;
+  const auto identity = [&](const std::string& bytes) {
+    std::ofstream(folder.path() / "file", std::ios::binary) << bytes;
+    return identity_of_file(folder.path() / "file");
+  };
+  // openssl mac -macopt hexkey:$(printf 'plumbline judge part' | sha256sum | cut -c1-64) -in FILE Poly1305
+  CHECK(identity("abc") == "6a7f422c193f514c33f254dd55f2ccb6");
+  CHECK(identity("") == "5915f65e5792cf94d797509ee8018c2f");
+  const std::string bytes(700'001, '\0');  // more than is read at a time
+  const std::string whole = identity(bytes);
+  CHECK(identity(bytes) == whole);
+  for (const std::size_t place : {0u, 262'143u, 262'144u, 524'288u, 700'000u}) {
+    std::string other = bytes;
+    other[place] = 1;
+    INFO(place);
+    CHECK(identity(other) != whole);
+  }
+  std::string here = bytes, there = bytes;
+  here[16] = there[32] = 1;
+  CHECK(identity(here) != identity(there));
+  CHECK(identity(bytes + '\0') != whole);
+  CHECK(identity(bytes.substr(1)) != whole);
+  CHECK_THROWS_WITH(identity_of_file(folder.path() / "none"), Catch::Contains("cannot be read"));
+  CHECK_THROWS_WITH(identity_of_file(folder.path()), Catch::Contains("cannot be read"));
+}
+
 TEST_CASE("part: what is none is refused in one line") {
   const std::string good = to_json(part_of(0, 1));
   const auto refused = [](const std::string& text) {
@@ -128,7 +158,7 @@ TEST_CASE("part: what is none is refused in one line") {
   refused("{}");
   refused(good.substr(0, good.size() / 2));
   refused(with("plumbline judge part", "plumbline report"));
-  refused(with("\"version\": 1", "\"version\": 2"));
+  refused(with("\"version\": 2", "\"version\": 1"));
   refused(with("\"last_layer\": 1", "\"last_layer\": 3"));
   refused(with("\"first_layer\": 0", "\"first_layer\": -1"));
   refused(with("\"layers\": 3", "\"layers\": 99999999999"));
@@ -179,7 +209,8 @@ TEST_CASE("parts: of different judgements, or of one layer twice, they are refus
     change(part);
     return refusal({part_of(0, 0), std::move(part)});
   };
-  CHECK_THAT(changed([](JudgePart& part) { part.trace_hash = "other"; }), Catch::Contains("another trace"));
+  CHECK_THAT(changed([](JudgePart& part) { part.trace_identity = "other"; }),
+             Catch::Contains("another trace"));
   CHECK_THAT(changed([](JudgePart& part) { part.steps.pop_back(); }), Catch::Contains("another trace"));
   CHECK_THAT(changed([](JudgePart& part) { part.weight_hash = "other"; }), Catch::Contains("another model"));
   CHECK_THAT(changed([](JudgePart& part) { part.layers = 4; }), Catch::Contains("another model"));
