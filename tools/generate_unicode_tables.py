@@ -1,91 +1,111 @@
 #!/usr/bin/env python3
 """Writes impl/unicode_tables.cpp: the Unicode facts that the native tokenizer needs.
 
+    pip install unicodedataplus==16.0.0.post1
     python3 tools/generate_unicode_tables.py > impl/unicode_tables.cpp
+    python3 tools/generate_unicode_tables.py --check    # with tokenizers 0.23.3: exit 1 and a list where they differ
 
-The facts come from Python's own unicodedata, whose version is written into the file. Classes are what Qwen2's
-pre-tokenizer asks for: \\p{L}, \\p{N} and \\s (White_Space: the Z categories and U+0009..U+000D, U+0085).
-Compositions leave out what NFC excludes (a code point that NFC itself takes apart). Hangul is arithmetic and in
-no table.
+--check asks the pinned `tokenizers` about every code point: class, word, NFC alone, combining class, and every pair
+that composes (measure_tokenizers_unicode.py), and compares impl/unicode_tables.cpp with what is generated.
 """
+import argparse
+import pathlib
 import sys
-import unicodedata
 
-LAST = 0x10FFFF
-HANGUL = range(0xAC00, 0xAC00 + 11172)
+import unicode_facts as facts
 
-
-def char_class(cp):
-    category = unicodedata.category(chr(cp))
-    if category[0] == "L":
-        return "letter"
-    if category[0] == "N":
-        return "number"
-    if category[0] == "Z" or 0x09 <= cp <= 0x0D or cp == 0x85:
-        return "space"
-    return "other"
+TABLES = pathlib.Path(__file__).resolve().parent.parent / "impl" / "unicode_tables.cpp"
+BLOCK = 256
+CLASS_BITS = {name: value for value, name in enumerate(facts.CLASSES)}
+WORD, DECOMPOSES, NOT_YES = 4, 64, 128  # impl/unicode_tables.h
 
 
-def ranges(value_of, skip):
-    """Runs of equal values as (first, last, value), leaving out `skip`."""
-    out = []
-    for cp in range(LAST + 1):
-        value = value_of(cp)
-        if value == skip:
-            continue
-        if out and out[-1][1] == cp - 1 and out[-1][2] == value:
-            out[-1] = (out[-1][0], cp, value)
-        else:
-            out.append((cp, cp, value))
-    return out
+def properties():
+    return bytes(CLASS_BITS[facts.char_class(c)] | (WORD if facts.is_word(c) else 0) for c in range(facts.CODE_POINTS))
 
 
-def decompositions():
-    """Canonical, one step: (code point, first, second or 0), by code point."""
-    out = []
-    for cp in range(LAST + 1):
-        text = unicodedata.decomposition(chr(cp))
-        if not text or text[0] == "<" or cp in HANGUL:
-            continue
-        parts = [int(part, 16) for part in text.split()]
-        assert len(parts) in (1, 2), hex(cp)
-        out.append((cp, parts[0], parts[1] if len(parts) == 2 else 0))
-    return out
+def nfc_entries(classes, steps, not_yes):
+    """The rank of the combining class among those in use, whether it decomposes, and is not Yes in the quick check."""
+    rank = {value: place for place, value in enumerate(sorted({0, *classes.values()}))}
+    assert len(rank) <= 64
+    return bytes(rank[classes.get(c, 0)] | (DECOMPOSES if c in steps else 0) | (NOT_YES if c in not_yes else 0)
+                 for c in range(facts.CODE_POINTS))
 
 
-def compositions(table):
-    """Pairs that NFC puts together: (first, second, composite), by pair."""
-    return sorted((a, b, cp) for cp, a, b in table if b and unicodedata.normalize("NFC", chr(cp)) == chr(cp))
+def two_stages(values):
+    """(block of each 256 code points, the blocks): equal blocks are stored once. Block 0 is code points 0 to 255."""
+    blocks, index = {}, []
+    for at in range(0, len(values), BLOCK):
+        index.append(blocks.setdefault(values[at:at + BLOCK], len(blocks)))
+    assert len(blocks) <= 256
+    return index, b"".join(blocks)
 
 
-def array(kind, name, rows):
-    lines, line = [], " "
-    for row in rows:
-        entry = " {" + ", ".join(row) + "},"
-        if len(line) + len(entry) > 110:
-            lines.append(line)
+def check_boundaries(classes, steps, not_yes):
+    """nfc.cpp cuts before every code point of class 0 whose quick check is Yes: nothing may reach over such a cut."""
+    seconds = {second for _, second in facts.compositions(steps)} | set(facts.COMPOSING_JAMO)
+    for c, parts in steps.items():
+        if c not in classes and c not in not_yes:
+            while parts[0] in steps:
+                parts = steps[parts[0]]
+            assert parts[0] not in classes and parts[0] not in seconds, hex(c)
+
+
+def lines(entries):
+    out, line = [], " "
+    for entry in entries:
+        if len(line) + len(entry) > 118:
+            out.append(line)
             line = " "
-        line += entry
-    lines.append(line)
-    return (f"static const {kind} {name}Data[] = {{\n" + "\n".join(lines) + "\n};\n"
-            f"const std::span<const {kind}> {name}{{{name}Data}};\n")
+        line += f" {entry},"
+    return "\n".join([*out, line])
+
+
+def array(kind, name, entries):
+    entries = list(entries)
+    return f"const {kind} {name}[{len(entries)}] = {{\n{lines(entries)}\n}};\n"
+
+
+def generate():
+    classes, steps = facts.combining_classes(), facts.decompositions()
+    not_yes = facts.not_quick_check_yes(steps)
+    check_boundaries(classes, steps, not_yes)
+    property_index, property_blocks = two_stages(properties())
+    nfc_index, nfc_blocks = two_stages(nfc_entries(classes, steps, not_yes))
+    row = lambda *values: "{" + ", ".join(f"0x{value:x}" for value in values) + "}"
+    parts = [row(c, parts[0], parts[1] if len(parts) == 2 else 0) for c, parts in sorted(steps.items())]
+    pairs = [row(*pair, c) for pair, c in sorted(facts.compositions(steps).items())]
+    return "\n".join([
+        f"// Generated by tools/generate_unicode_tables.py from {facts.PACKAGE}. Do not edit.",
+        "// clang-format off",
+        '#include "impl/unicode_tables.h"\n\nnamespace plumbline::native {\n',
+        f'const std::string_view kUnicodeVersion = "{facts.CLASS_VERSION}";',
+        f'const std::string_view kNfcVersion = "{facts.NFC_VERSION}";\n',
+        array("std::uint8_t", "kPropertyIndex", map(str, property_index)),
+        array("std::uint8_t", "kPropertyBlocks", map(str, property_blocks)),
+        array("std::uint8_t", "kNfcIndex", map(str, nfc_index)),
+        array("std::uint8_t", "kNfcBlocks", map(str, nfc_blocks)),
+        "static " + array("Decomposition", "kDecompositionData", parts) +
+        "const std::span<const Decomposition> kDecompositions{kDecompositionData};\n",
+        "static " + array("Composition", "kCompositionData", pairs) +
+        "const std::span<const Composition> kCompositions{kCompositionData};\n",
+        "}  // namespace plumbline::native\n"])
 
 
 def main():
-    table = decompositions()
-    h = "0x{:x}".format
-    classes = ranges(char_class, "other")
-    combining = ranges(lambda cp: unicodedata.combining(chr(cp)), 0)
-    print(f"// Generated by tools/generate_unicode_tables.py from Unicode {unicodedata.unidata_version}. Do not edit.")
-    print("// clang-format off")
-    print('#include "impl/unicode_tables.h"\n\nnamespace plumbline::native {\n')
-    print(f'const std::string_view kUnicodeVersion = "{unicodedata.unidata_version}";\n')
-    print(array("ClassRange", "kClassRanges", [(h(a), h(b), f"CharClass::{v}") for a, b, v in classes]))
-    print(array("CombiningRange", "kCombiningRanges", [(h(a), h(b), str(v)) for a, b, v in combining]))
-    print(array("Decomposition", "kDecompositions", [tuple(map(h, row)) for row in table]))
-    print(array("Composition", "kCompositions", [tuple(map(h, row)) for row in compositions(table)]))
-    print("}  // namespace plumbline::native")
-    return 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with tokenizers and with the file, write nothing")
+    check = parser.parse_args().check
+    facts.require_package()
+    if not check:
+        sys.stdout.write(generate())
+        return 0
+    import measure_tokenizers_unicode as measure
+    different = measure.differences()
+    if generate() != TABLES.read_text(encoding="utf-8"):
+        different.append(f"{TABLES.name} is not what this script generates")
+    print("\n".join(different) or f"tokenizers {measure.version()}: every code point as in {TABLES.name}")
+    return 1 if different else 0
 
 
 if __name__ == "__main__":
