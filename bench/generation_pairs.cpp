@@ -29,7 +29,12 @@ namespace {
 class FoldedTokenizer : public Tokenizer {
  public:
   FoldedTokenizer(const Tokenizer& other, std::int64_t size) : other_(&other), size_(size) {}
-  std::vector<TokenId> encode(std::string_view text) const override { return other_->encode(text); }
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const override {
+    return other_->encode(text, options);
+  }
+  EncodingStages encode_in_stages(std::string_view text, const EncodeOptions& options) const override {
+    return other_->encode_in_stages(text, options);
+  }
   std::string decode(std::span<const TokenId> ids, bool skip_special_tokens) const override {
     std::vector<TokenId> folded(ids.begin(), ids.end());
     for (TokenId& id : folded) id = fold(id);
@@ -38,8 +43,8 @@ class FoldedTokenizer : public Tokenizer {
   std::string token_bytes(TokenId id) const override { return other_->token_bytes(fold(id)); }
   bool is_special(TokenId id) const override { return other_->is_special(fold(id)); }
   std::int64_t size() const override { return size_; }
-  std::string render_chat(std::span<const ChatMessage> messages, bool add_prompt) const override {
-    return other_->render_chat(messages, add_prompt);
+  std::string render_chat(std::span<const ChatMessage> messages, const ChatOptions& options) const override {
+    return other_->render_chat(messages, options);
   }
 
  private:

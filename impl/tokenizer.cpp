@@ -1,210 +1,336 @@
 #include "impl/tokenizer.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <unordered_map>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
-#include "impl/bpe.h"
-#include "impl/byte_level.h"
 #include "impl/chat_template.h"
 #include "impl/json.h"
-#include "impl/pretokenizer.h"
-#include "impl/tokenizer_file.h"
+#include "impl/thread_pool.h"
+#include "impl/tokenization/added_tokens.h"
+#include "impl/tokenization/bpe.h"
+#include "impl/tokenization/byte_level.h"
+#include "impl/tokenization/pretokenizer.h"
+#include "impl/tokenization/tokenizer_file.h"
+#include "impl/tokenization/vocabulary.h"
 #include "impl/unicode.h"
 
 namespace plumbline::native {
 namespace {
 
-// Finds added tokens in a text from left to right; the longest where several begin. Remembers where each
-// comes next, so that a text is searched once for each token, however often others occur in it.
-class AddedTokenSearch {
- public:
-  struct Match {
-    std::size_t begin;
-    const AddedToken* token;  // null when there is no more; begin is then the end of the text
-  };
+using Part = AddedTokenFinder::Part;
 
-  // `tokens`: the longest first.
-  AddedTokenSearch(std::string_view text, std::span<const AddedToken> tokens) : text_(text), tokens_(tokens) {
-    for (const AddedToken& token : tokens_) next_.push_back(text_.find(token.content));
+// Text ids by token text, and the checks that need all of them.
+class TokenIds {
+ public:
+  explicit TokenIds(const TokenizerFile& file) : where_(file.where) {
+    ids_.reserve(file.vocab.size());
+    std::vector<bool> taken;
+    for (const auto& [text, id] : file.vocab) {
+      ids_.emplace(text, id);
+      const auto index = static_cast<std::size_t>(id);
+      if (index >= taken.size()) taken.resize(index + 1);
+      if (taken[index])
+        throw Error(fmt::format("id {} belongs to two tokens, one of them '{}'", id, text), where_);
+      taken[index] = true;
+    }
   }
 
-  Match next(std::size_t from) {
-    Match best{text_.size(), nullptr};
-    for (std::size_t i = 0; i < tokens_.size(); ++i) {
-      if (next_[i] < from) next_[i] = text_.find(tokens_[i].content, from);
-      if (next_[i] < best.begin) best = {next_[i], &tokens_[i]};
-    }
-    return best;
+  const TokenId* find(std::string_view text) const {
+    const auto found = ids_.find(text);
+    return found == ids_.end() ? nullptr : &found->second;
+  }
+  TokenId of_merge(std::string_view text, const TokenizerFile::Merge& merge) const {
+    if (const TokenId* id = find(text)) return *id;
+    throw Error(fmt::format("the merge of '{}' and '{}' needs the token '{}', which the vocabulary lacks",
+                            merge.left, merge.right, text),
+                where_);
+  }
+  TokenId of_byte(std::uint8_t byte) const {
+    std::string text;
+    append_utf8(text, byte_level_character(byte));
+    if (const TokenId* id = find(text)) return *id;
+    throw Error(fmt::format("the vocabulary lacks '{}', the token of byte {}", text, byte), where_);
   }
 
  private:
-  std::string_view text_;
-  std::span<const AddedToken> tokens_;
-  std::vector<std::size_t> next_;
+  std::string where_;
+  std::unordered_map<std::string_view, TokenId> ids_;  // of the file's own texts
 };
+
+// Hugging Face's tokenizers ignore the ids of added tokens: one whose text the vocabulary has gets its id,
+// others follow the vocabulary in the order of the file. A file that says otherwise means two things.
+void check_added_ids(const TokenizerFile& file, const TokenIds& ids) {
+  auto next = static_cast<TokenId>(file.vocab.size());
+  for (const AddedToken& token : file.added) {
+    const TokenId* known = ids.find(token.content);
+    const TokenId expected = known != nullptr ? *known : next;
+    if (token.id != expected) {
+      throw Error(
+          fmt::format("added token '{}' has the id {}", token.content, token.id), file.where,
+          fmt::format("tokenizers would give it {}: the vocabulary's, or the next one free", expected));
+    }
+    next = std::max(next, token.id + 1);
+  }
+}
 
 class NativeTokenizer final : public Tokenizer {
  public:
-  explicit NativeTokenizer(const std::filesystem::path& directory);
-  std::vector<TokenId> encode(std::string_view text) const override;
+  NativeTokenizer(const TokenizerFile& file, const std::filesystem::path& directory);
+  using Tokenizer::encode;
+  using Tokenizer::render_chat;
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const override;
+  std::int64_t count(std::string_view text, const EncodeOptions& options) const override;
+  EncodingStages encode_in_stages(std::string_view text, const EncodeOptions& options) const override;
   std::string decode(std::span<const TokenId> ids, bool skip_special_tokens) const override;
-  std::string token_bytes(TokenId id) const override;
+  std::string token_bytes(TokenId id) const override { return std::string(bytes_of(id)); }
   bool is_special(TokenId id) const override;
-  std::int64_t size() const override { return static_cast<std::int64_t>(tokens_.size()); }
-  std::string render_chat(std::span<const ChatMessage> messages, bool add_generation_prompt) const override;
+  std::int64_t size() const override { return vocabulary_.size(); }
+  std::string render_chat(std::span<const ChatMessage> messages, const ChatOptions& options) const override;
 
  private:
-  struct Token {
-    std::string bytes;
-    bool special = false;
-  };
-  void load_bytes_and_merges(const TokenizerFile& file, const std::string& where);
-  void load_added(const TokenizerFile& file);
-  void load_padding_and_chat(const std::filesystem::path& directory);
-  Token& token(TokenId id);
-  // Null for an id that pads the vocabulary; throws Error for one out of range.
-  const Token* find(TokenId id) const;
-  void encode_plain(std::string_view text, std::vector<TokenId>& out) const;
+  void load_added(const TokenizerFile& file, const TokenIds& ids);
+  void load_merges(const TokenizerFile& file, const TokenIds& ids);
+  void load_padding(const std::filesystem::path& directory);
+  // Nothing for an id that pads the vocabulary; throws Error for one out of range.
+  std::string_view bytes_of(TokenId id) const;
 
-  std::vector<Token> tokens_;  // by id
+  // encode() as a whole, for anything that takes what the stages give.
+  template <typename Visitor>
+  void visit(std::string_view text, const EncodeOptions& options, Visitor& visitor) const;
+  template <typename Visitor>
+  void visit_plain(std::string_view text, const EncodeOptions& options, Visitor& visitor) const;
+
+  Vocabulary vocabulary_;
+  std::vector<bool> special_;  // by id
   std::int64_t id_limit_ = 0;  // ids below it are in range
-  BytePairEncoder encoder_;
-  std::vector<AddedToken> added_;  // the longest first
-  std::optional<ChatTemplate> chat_;
-  std::string no_chat_;  // why chat_ is empty
+  std::optional<BytePairEncoder> encoder_;
+  PreTokenizer pre_tokenizer_;
+  bool nfc_;
+  std::optional<AddedTokenFinder> written_;     // added tokens looked for in text as written
+  std::optional<AddedTokenFinder> normalized_;  // … in normalised text
+  ChatTemplate chat_;
 };
 
-NativeTokenizer::NativeTokenizer(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer.json";
-  const TokenizerFile file = read_tokenizer_file(path);
-  for (const auto& [text, id] : file.vocab) token(id).bytes = byte_level_decode(text);
-  load_bytes_and_merges(file, path.string());
-  load_added(file);
-  load_padding_and_chat(directory);
+NativeTokenizer::NativeTokenizer(const TokenizerFile& file, const std::filesystem::path& directory)
+    : pre_tokenizer_(file.pattern, file.where), nfc_(file.nfc), chat_(directory) {
+  const TokenIds ids(file);
+  for (const auto& [text, id] : file.vocab) vocabulary_.set(id, byte_level_decode(text));
+  load_merges(file, ids);
+  check_added_ids(file, ids);
+  load_added(file, ids);
+  load_padding(directory);
 }
 
-NativeTokenizer::Token& NativeTokenizer::token(TokenId id) {
-  const auto index = static_cast<std::size_t>(id);
-  if (index >= tokens_.size()) tokens_.resize(index + 1);
-  return tokens_[index];
-}
-
-void NativeTokenizer::load_bytes_and_merges(const TokenizerFile& file, const std::string& where) {
-  const auto id_of = [&](const std::string& text) {
-    const auto found = file.vocab.find(text);
-    if (found == file.vocab.end()) {
-      throw Error(fmt::format("the vocabulary lacks '{}', which merges or bytes need", text), where);
+void NativeTokenizer::load_added(const TokenizerFile& file, const TokenIds& ids) {
+  std::vector<AddedToken> written;
+  std::vector<AddedToken> normalized;
+  for (AddedToken token : file.added) {
+    const std::string given = token.content;
+    if (token.normalized && nfc_) token.content = nfc(given);
+    if (ids.find(given) == nullptr) vocabulary_.set(token.id, byte_level_decode(token.content));
+    special_.resize(static_cast<std::size_t>(vocabulary_.size()));
+    // As in tokenizers, where a special token is known by its text as given, but decoded by its normal form.
+    special_[static_cast<std::size_t>(token.id)] = token.special && token.content == given;
+    (token.normalized ? normalized : written).push_back(std::move(token));
+  }
+  for (std::size_t i = 0; i < normalized.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (normalized[i].content != normalized[j].content) continue;
+      throw Error(fmt::format("the added tokens {} and {} have the same normal form", normalized[j].id,
+                              normalized[i].id),
+                  file.where, "which of them is found is chance in Hugging Face's tokenizers");
     }
-    return found->second;
-  };
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    std::string text;
-    append_utf8(text, byte_level_character(static_cast<std::uint8_t>(byte)));
-    encoder_.set_byte(static_cast<std::uint8_t>(byte), id_of(text));
   }
-  std::int32_t rank = 0;
-  for (const auto& [left, right] : file.merges) {
-    encoder_.add_merge(id_of(left), id_of(right), rank++, id_of(left + right));
-  }
+  written_.emplace(std::move(written));
+  normalized_.emplace(std::move(normalized));
 }
 
-void NativeTokenizer::load_added(const TokenizerFile& file) {
-  added_ = file.added;
-  for (const AddedToken& added : added_) token(added.id) = {byte_level_decode(added.content), added.special};
-  std::sort(added_.begin(), added_.end(),
-            [](const auto& a, const auto& b) { return a.content.size() > b.content.size(); });
+void NativeTokenizer::load_merges(const TokenizerFile& file, const TokenIds& ids) {
+  std::array<TokenId, 256> bytes{};
+  for (unsigned byte = 0; byte < bytes.size(); ++byte)
+    bytes[byte] = ids.of_byte(static_cast<std::uint8_t>(byte));
+  std::vector<MergeTable::Entry> merges;
+  merges.reserve(file.merges.size());
+  for (const TokenizerFile::Merge& merge : file.merges) {
+    merges.push_back({ids.of_merge(merge.left, merge), ids.of_merge(merge.right, merge),
+                      ids.of_merge(merge.left + merge.right, merge)});
+  }
+  encoder_.emplace(vocabulary_, bytes, merges);
 }
 
-void NativeTokenizer::load_padding_and_chat(const std::filesystem::path& directory) {
+void NativeTokenizer::load_padding(const std::filesystem::path& directory) {
   id_limit_ = size();
   if (const auto path = directory / "config.json"; std::filesystem::exists(path)) {
     const nlohmann::json config = parse_json_object(read_text_file(path), path.string());
     const std::int64_t vocab = JsonFields(config, path.string()).integer("vocab_size", 0, 0, INT32_MAX);
     id_limit_ = std::max(id_limit_, vocab);
   }
-  std::string jinja;
-  std::filesystem::path source = directory / "tokenizer_config.json";
-  if (std::filesystem::exists(source)) {
-    const nlohmann::json config = parse_json_object(read_text_file(source), source.string());
-    const auto found = config.find("chat_template");
-    if (found != config.end() && found->is_string()) jinja = found->get<std::string>();
+}
+
+template <typename Visitor>
+void NativeTokenizer::visit_plain(std::string_view text, const EncodeOptions& options,
+                                  Visitor& visitor) const {
+  std::string normal;
+  if (nfc_ && may_change_under_nfc(text)) {
+    normal = nfc(text);
+    text = normal;
   }
-  if (const auto path = directory / "chat_template.jinja"; jinja.empty() && std::filesystem::exists(path)) {
-    source = path;
-    jinja = read_text_file(path);
-  }
-  no_chat_ = "there is no chat_template";
-  if (jinja.empty()) return;
-  try {
-    chat_.emplace(jinja, source.string());
-  } catch (const Error& problem) {
-    no_chat_ = problem.what();  // told when a chat is asked for; text needs no template
+  std::vector<Part> parts;
+  normalized_->cut(text, options.parse_special, parts);
+  for (const Part& part : parts) {
+    visitor.normalized(part);
+    if (part.token != nullptr) continue;
+    pre_tokenizer_.split(part.text, [&](std::string_view piece) { visitor.piece(piece, *encoder_); });
   }
 }
 
-const NativeTokenizer::Token* NativeTokenizer::find(TokenId id) const {
-  if (id < 0 || id >= id_limit_) {
-    throw Error(fmt::format("token id {} is not between 0 and {}", id, id_limit_ - 1), "tokenizer");
+template <typename Visitor>
+void NativeTokenizer::visit(std::string_view text, const EncodeOptions& options, Visitor& visitor) const {
+  if (text.size() > kLongestText) {
+    throw Error(fmt::format("is {} bytes long", text.size()), "text",
+                fmt::format("at most {} are taken", kLongestText));
   }
-  const auto index = static_cast<std::size_t>(id);
-  return index < tokens_.size() ? &tokens_[index] : nullptr;
-}
-
-void NativeTokenizer::encode_plain(std::string_view text, std::vector<TokenId>& out) const {
-  const std::string normal = nfc(text);
-  for (const std::string_view piece : pretokenize(normal)) encoder_.encode(piece, out);
-}
-
-std::vector<TokenId> NativeTokenizer::encode(std::string_view text) const {
+  std::string replaced;
   if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
-    throw Error(fmt::format("is not valid UTF-8 at byte offset {}", bad), "text");
+    if (options.invalid_utf8 == InvalidUtf8::refuse) {
+      throw Error(fmt::format("is not valid UTF-8 at byte offset {}", bad), "text");
+    }
+    replaced = replace_invalid_utf8(text);
+    text = replaced;
   }
+  std::vector<Part> parts;
+  written_->cut(text, options.parse_special, parts);
+  for (const Part& part : parts) {
+    visitor.cut(part);
+    if (part.token != nullptr) {
+      visitor.normalized(part);
+    } else {
+      visit_plain(part.text, options, visitor);
+    }
+  }
+}
+
+struct IdVisitor {
+  std::vector<TokenId>& ids;
+
+  void cut(const Part&) {}
+  void normalized(const Part& part) {
+    if (part.token != nullptr) ids.push_back(part.token->id);
+  }
+  void piece(std::string_view piece, const BytePairEncoder& encoder) { encoder.encode(piece, ids); }
+};
+
+struct CountVisitor {
+  std::int64_t count = 0;
+  std::vector<TokenId> piece_ids = {};
+
+  void cut(const Part&) {}
+  void normalized(const Part& part) { count += part.token != nullptr ? 1 : 0; }
+  void piece(std::string_view piece, const BytePairEncoder& encoder) {
+    piece_ids.clear();
+    encoder.encode(piece, piece_ids);
+    count += static_cast<std::int64_t>(piece_ids.size());
+  }
+};
+
+struct StageVisitor {
+  EncodingStages stages = {};
+
+  static EncodingStages::Part named(const Part& part) {
+    return {std::string(part.text), part.token != nullptr ? std::optional(part.token->id) : std::nullopt};
+  }
+  void cut(const Part& part) { stages.cut.push_back(named(part)); }
+  void normalized(const Part& part) {
+    stages.normalized.push_back(named(part));
+    if (part.token != nullptr) stages.pieces.push_back({std::string(part.text), {part.token->id}});
+  }
+  void piece(std::string_view piece, const BytePairEncoder& encoder) {
+    stages.pieces.push_back({std::string(piece), {}});
+    encoder.encode(piece, stages.pieces.back().ids);
+  }
+};
+
+std::vector<TokenId> NativeTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  constexpr std::size_t kBytesPerToken = 3;  // of ordinary text; a guess that saves most of the growing
   std::vector<TokenId> ids;
-  AddedTokenSearch search(text, added_);
-  std::size_t from = 0;
-  while (from < text.size()) {
-    const AddedTokenSearch::Match match = search.next(from);
-    encode_plain(text.substr(from, match.begin - from), ids);
-    from = match.begin;
-    if (match.token == nullptr) continue;
-    ids.push_back(match.token->id);
-    from += match.token->content.size();
-  }
+  ids.reserve(text.size() / kBytesPerToken + 4);
+  IdVisitor visitor{ids};
+  visit(text, options, visitor);
   return ids;
 }
 
-std::string NativeTokenizer::decode(std::span<const TokenId> ids, bool skip_special_tokens) const {
-  std::string bytes;
-  for (const TokenId id : ids) {
-    const Token* found = find(id);
-    if (found != nullptr && !(skip_special_tokens && found->special)) bytes += found->bytes;
-  }
-  return replace_invalid_utf8(bytes);
+std::int64_t NativeTokenizer::count(std::string_view text, const EncodeOptions& options) const {
+  CountVisitor visitor;
+  visit(text, options, visitor);
+  return visitor.count;
 }
 
-std::string NativeTokenizer::token_bytes(TokenId id) const {
-  const Token* found = find(id);
-  return found == nullptr ? std::string() : found->bytes;
+EncodingStages NativeTokenizer::encode_in_stages(std::string_view text, const EncodeOptions& options) const {
+  StageVisitor visitor;
+  visit(text, options, visitor);
+  return std::move(visitor.stages);
+}
+
+std::string_view NativeTokenizer::bytes_of(TokenId id) const {
+  if (id < 0 || id >= id_limit_) {
+    throw Error(fmt::format("token id {} is not between 0 and {}", id, id_limit_ - 1), "tokenizer");
+  }
+  return id < size() ? vocabulary_.bytes(id) : std::string_view();
+}
+
+std::string NativeTokenizer::decode(std::span<const TokenId> ids, bool skip_special_tokens) const {
+  constexpr std::size_t kBytesPerToken = 5;  // a little more than ordinary text has
+  std::string bytes;
+  bytes.reserve(ids.size() * kBytesPerToken);
+  for (const TokenId id : ids) {
+    const std::string_view token = bytes_of(id);
+    if (!(skip_special_tokens && is_special(id))) bytes += token;
+  }
+  return find_invalid_utf8(bytes) == std::string::npos ? bytes : replace_invalid_utf8(bytes);
 }
 
 bool NativeTokenizer::is_special(TokenId id) const {
-  return id >= 0 && id < size() && tokens_[static_cast<std::size_t>(id)].special;
+  return id >= 0 && static_cast<std::size_t>(id) < special_.size() && special_[static_cast<std::size_t>(id)];
 }
 
 std::string NativeTokenizer::render_chat(std::span<const ChatMessage> messages,
-                                         bool add_generation_prompt) const {
-  if (!chat_) throw Error("cannot render a chat: " + no_chat_, "tokenizer");
-  return chat_->render(messages, add_generation_prompt);
+                                         const ChatOptions& options) const {
+  return chat_.render(messages, options);
 }
 
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
-  return std::make_unique<NativeTokenizer>(directory);
+  const std::filesystem::path json = directory / "tokenizer.json";
+  return std::make_unique<NativeTokenizer>(
+      std::filesystem::exists(json) ? read_tokenizer_json(json) : read_vocab_and_merges(directory),
+      directory);
+}
+
+std::vector<std::vector<TokenId>> encode_batch(const Tokenizer& tokenizer, std::span<const std::string> texts,
+                                               const EncodeOptions& options, int threads) {
+  std::vector<std::vector<TokenId>> ids(texts.size());
+  std::vector<std::string> problems(texts.size());
+  const auto encode_some = [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      try {
+        ids[i] = tokenizer.encode(texts[i], options);
+      } catch (const Error& problem) {
+        problems[i] = problem.what();
+      }
+    }
+  };
+  constexpr std::int64_t kTextsAtOnce = 16;
+  ThreadPool(threads).parallel_for(std::ssize(texts), kTextsAtOnce, encode_some);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (!problems[i].empty()) throw Error(problems[i], fmt::format("text {}", i));
+  }
+  return ids;
 }
 
 }  // namespace plumbline::native

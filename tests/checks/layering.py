@@ -39,7 +39,7 @@ OUTSIDE = {
     "Catch2": (r"catch2/", ("phases/", "tests/")),
     "CLI11": (r"CLI/", ("bench/", "cli/", "tools/", "phases/support/suite_main.cpp")),
     "yaml-cpp": (r"yaml-cpp/", ("harness/",)),
-    "PCRE2": (r"pcre2\.h", ("reference/",)),
+    "PCRE2": (r"pcre2\.h", ("reference/", "impl/tokenization/")),
     "ICU": (r"unicode/", ("reference/",)),
     "the CUDA Toolkit": (r"(cuda|cublas|cooperative_groups)[a-z0-9_]*\.(h|cuh)$|cub/", ("impl/cuda/",)),
 }

@@ -1,4 +1,4 @@
-#include "impl/pretokenizer.h"
+#include "impl/tokenization/pretokenizer.h"
 
 #include <catch2/catch.hpp>
 
@@ -11,7 +11,8 @@ namespace {
 
 std::vector<std::string> pieces(std::string_view text) {
   std::vector<std::string> all;
-  for (const std::string_view piece : pretokenize(text)) all.emplace_back(piece);
+  const PreTokenizer qwen2{std::string(kQwen2Pattern), "test"};
+  qwen2.split(text, [&](std::string_view piece) { all.emplace_back(piece); });
   return all;
 }
 

@@ -1,4 +1,4 @@
-#include "impl/byte_level.h"
+#include "impl/tokenization/byte_level.h"
 
 #include <array>
 #include <unordered_map>
