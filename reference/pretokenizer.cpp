@@ -40,11 +40,40 @@ PCRE2_SPTR bytes_of(std::string_view text) {
   return reinterpret_cast<PCRE2_SPTR>(text.data());
 }
 
-struct FreeMatch {
+struct Free {
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  void operator()(pcre2_jit_stack* stack) const { pcre2_jit_stack_free(stack); }
 };
 
+// A thread's own stack for compiled patterns: the 32 KiB that PCRE2 has without it do not last for a group
+// that repeats over a long text. (Qwen2's pattern has none.)
+pcre2_match_context* match_context() {
+  constexpr std::size_t kFirst = std::size_t{1} << 16;
+  constexpr std::size_t kMost = std::size_t{1} << 28;
+  thread_local const std::unique_ptr<pcre2_jit_stack, Free> stack(
+      pcre2_jit_stack_create(kFirst, kMost, nullptr));
+  thread_local const std::unique_ptr<pcre2_match_context, Free> context = [] {
+    std::unique_ptr<pcre2_match_context, Free> made(pcre2_match_context_create(nullptr));
+    if (made != nullptr) pcre2_jit_stack_assign(made.get(), nullptr, stack.get());
+    return made;
+  }();
+  return context.get();
+}
+
+std::string pcre2_setting(std::uint32_t what) {
+  char text[64] = {};
+  pcre2_config(what, text);
+  return text;
+}
+
 }  // namespace
+
+std::string regex_library() {
+  const std::string version = pcre2_setting(PCRE2_CONFIG_VERSION);  // "10.42 2022-12-11"
+  return "PCRE2 " + version.substr(0, version.find(' ')) + " (Unicode " +
+         pcre2_setting(PCRE2_CONFIG_UNICODE_VERSION) + ")";
+}
 
 struct RegexSplit::Compiled {
   pcre2_code* code = nullptr;
@@ -62,22 +91,27 @@ RegexSplit::RegexSplit(const std::string& pattern, const std::string& where) {
   compiled->code =
       pcre2_compile(bytes_of(text), text.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
   if (compiled->code == nullptr)
-    throw Error("its regular expression does not compile", where, pcre2_message(error));
+    throw Error("its regular expression does not compile, at character " + std::to_string(offset), where,
+                pcre2_message(error));
+  pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE);  // where there is no JIT, PCRE2 interprets
   compiled_ = std::move(compiled);
 }
 
 std::vector<std::string_view> RegexSplit::operator()(std::string_view text) const {
-  const std::unique_ptr<pcre2_match_data, FreeMatch> match(
+  const std::unique_ptr<pcre2_match_data, Free> match(
       pcre2_match_data_create_from_pattern(compiled_->code, nullptr));
   std::vector<std::string_view> pieces;
   std::size_t cut = 0;   // everything before is in a piece
   std::size_t from = 0;  // where the search goes on
   while (from < text.size()) {
     const int found = pcre2_match(compiled_->code, bytes_of(text), text.size(), from, PCRE2_NO_UTF_CHECK,
-                                  match.get(), nullptr);
+                                  match.get(), match_context());
     if (found == PCRE2_ERROR_NOMATCH) break;
-    if (found < 0)
-      throw Error("the regular expression gave up on this text", "tokenizer", pcre2_message(found));
+    if (found < 0) {
+      throw Error("PCRE2 gave up on this text, " + std::to_string(from) + " bytes into a part of " +
+                      std::to_string(text.size()),
+                  "tokenizer's regular expression", pcre2_message(found));
+    }
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
     if (range[1] == range[0]) {  // an empty match cuts nothing; step over one character
       from = range[1] + 1;

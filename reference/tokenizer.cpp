@@ -1,195 +1,209 @@
 #include "reference/tokenizer.h"
 
-#include <map>
+#include <cstdint>
+#include <limits>
 #include <optional>
+#include <unordered_map>
+#include <unordered_set>
 
+#include "harness/error.h"
 #include "reference/config.h"
+#include "reference/internal/added_tokens.h"
 #include "reference/internal/bpe.h"
 #include "reference/internal/byte_level.h"
 #include "reference/internal/chat_template.h"
-#include "reference/internal/json_fields.h"
 #include "reference/internal/pretokenizer.h"
+#include "reference/internal/tokenizer_file.h"
 #include "reference/internal/utf8.h"
 
 namespace plumbline::reference {
 namespace {
 
-constexpr std::int64_t kLargestId = std::int64_t{1} << 24;
+constexpr std::size_t kLongestText = std::numeric_limits<std::int32_t>::max();  // ICU's lengths
 
-struct AddedToken {
-  TokenId id = 0;
-  std::string content;
-  bool special = false;
-};
-
-// A part of tokenizer.json that must be an object.
-JsonFields part(const JsonFields& json, const char* key) {
-  if (!json.has(key) || !json.at(key).is_object()) json.refuse(key, "must be an object");
-  return JsonFields(json.at(key), json.where() + ": " + key);
-}
-
-bool normalizes(const JsonFields& json) {
-  if (!json.has("normalizer")) return false;
-  const JsonFields normalizer = part(json, "normalizer");
-  if (normalizer.text("type", "") != "NFC") normalizer.refuse("type", "only NFC is known here");
-  return true;
-}
-
-// Sequence [Split by Regex, Isolated; ByteLevel without regex or prefix space].
-std::string split_pattern(const JsonFields& json) {
-  const JsonFields outer = part(json, "pre_tokenizer");
-  const nlohmann::json steps =
-      outer.has("pretokenizers") ? outer.at("pretokenizers") : nlohmann::json::array();
-  const bool two = outer.text("type", "") == "Sequence" && steps.is_array() && steps.size() == 2 &&
-                   steps[0].is_object() && steps[1].is_object();
-  if (!two) throw Error("is no Sequence of Split and ByteLevel", outer.where());
-  const JsonFields split(steps[0], outer.where() + ": Split");
-  const JsonFields bytes(steps[1], outer.where() + ": ByteLevel");
-  if (split.text("type", "") != "Split") split.refuse("type", "Split is expected");
-  if (split.text("behavior", "") != "Isolated") split.refuse("behavior", "only Isolated is known here");
-  if (split.boolean("invert", false)) split.refuse("invert", "is not known here");
-  if (bytes.text("type", "") != "ByteLevel") bytes.refuse("type", "ByteLevel is expected");
-  if (bytes.boolean("use_regex", true)) bytes.refuse("use_regex", "is not known here");
-  if (bytes.boolean("add_prefix_space", true)) bytes.refuse("add_prefix_space", "is not known here");
-  const JsonFields pattern = part(split, "pattern");
-  if (!pattern.has("Regex")) pattern.refuse("Regex", "is missing");
-  return pattern.text("Regex", "");
-}
-
-std::vector<AddedToken> added_tokens(const JsonFields& json) {
-  std::vector<AddedToken> tokens;
-  if (!json.has("added_tokens")) return tokens;
-  if (!json.at("added_tokens").is_array()) json.refuse("added_tokens", "must be a list");
-  for (const nlohmann::json& entry : json.at("added_tokens")) {
-    if (!entry.is_object()) throw Error("an added token is no object", json.where());
-    const JsonFields token(entry, json.where() + ": added token");
-    for (const char* key : {"single_word", "lstrip", "rstrip", "normalized"}) {
-      if (token.boolean(key, false)) token.refuse(key, "is not known here");
-    }
-    if (token.text("content", "").empty()) throw Error("an added token has no content", json.where());
-    if (!token.has("id")) token.refuse("id", "is missing");
-    tokens.push_back({static_cast<TokenId>(token.integer("id", 0, 0, kLargestId)), token.text("content", ""),
-                      token.boolean("special", false)});
+// Hugging Face's tokenizers ignores the ids that a file gives its added tokens: one that the vocabulary has
+// keeps that id, the others follow the vocabulary, numbered in the order of the file. A file that says
+// anything else would mean two things.
+void require_usual_ids(const TokenizerFile& file) {
+  auto next = static_cast<TokenId>(file.vocab.size());
+  std::unordered_set<std::string> contents;
+  for (const AddedToken& token : file.added) {
+    const std::string name = "added token '" + token.content + "'";
+    if (!contents.insert(token.content).second) throw Error(name + " is there twice", file.where);
+    const auto known = file.vocab.find(token.content);
+    const TokenId expected = known != file.vocab.end() ? known->second : next++;
+    if (token.id == expected) continue;
+    throw Error(name + " has the id " + std::to_string(token.id), file.where,
+                "Hugging Face's tokenizers gives it " + std::to_string(expected));
   }
-  return tokens;
+}
+
+// The tokens to look for in the text as written, or in the normalised text.
+AddedTokens tokens_to_find(const TokenizerFile& file, bool normalized) {
+  std::vector<AddedToken> tokens;
+  std::unordered_map<std::string, std::string> contents;  // by normal form
+  for (AddedToken token : file.added) {
+    if (token.normalized != normalized) continue;
+    const std::string written = token.content;
+    if (normalized && file.nfc) token.content = nfc(written);
+    const auto [other, is_new] = contents.emplace(token.content, written);
+    if (!is_new) {
+      throw Error("added tokens '" + other->second + "' and '" + written + "' have one normal form",
+                  file.where, "which of them Hugging Face's tokenizers finds is chance");
+    }
+    tokens.push_back(std::move(token));
+  }
+  return AddedTokens(std::move(tokens));
 }
 
 class ReferenceTokenizer final : public Tokenizer {
  public:
   // `padded_size` is the model's vocab_size: ids from size() to it decode to nothing.
-  ReferenceTokenizer(const JsonFields& json, ChatTemplate chat, std::int64_t padded_size)
-      : padded_size_(padded_size),
-        normalizes_(normalizes(json)),
-        split_(split_pattern(json), json.where()),
-        bpe_(part(json, "model")),
-        added_(added_tokens(json)),
-        chat_(std::move(chat)) {
-    for (const auto& [token, id] : bpe_.vocab()) tokens_[id] = token;
-    for (const AddedToken& token : added_) {
-      const auto [place, is_new] = tokens_.emplace(token.id, token.content);
-      if (!is_new && place->second != token.content) {
-        throw Error("id " + std::to_string(token.id) + " belongs to two tokens", json.where());
-      }
-      special_[token.id] = token.special;
-    }
-  }
+  ReferenceTokenizer(const TokenizerFile& file, Bpe bpe, ChatTemplate chat, std::int64_t padded_size);
 
-  std::vector<TokenId> encode(std::string_view text) const override;
+  using Tokenizer::encode;
+  using Tokenizer::render_chat;
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const override;
+  EncodingStages encode_in_stages(std::string_view text, const EncodeOptions& options) const override;
   std::string decode(std::span<const TokenId> ids, bool skip_special_tokens) const override;
-  std::string token_bytes(TokenId id) const override;
-  bool is_special(TokenId id) const override;
-  std::int64_t size() const override {
-    return tokens_.empty() ? 0 : std::int64_t{tokens_.rbegin()->first} + 1;
-  }
-  std::string render_chat(std::span<const ChatMessage> messages, bool add_generation_prompt) const override {
-    return chat_.render(messages, add_generation_prompt);
+  std::string token_bytes(TokenId id) const override { return bytes_of(id); }
+  bool is_special(TokenId id) const override { return special_.contains(id); }
+  std::int64_t size() const override { return size_; }
+  std::string render_chat(std::span<const ChatMessage> messages, const ChatOptions& options) const override {
+    return chat_.render(messages, options);
   }
 
  private:
-  const AddedToken* added_at(std::string_view text, std::size_t at) const;
-  void encode_plain(std::string_view text, std::vector<TokenId>& ids) const;
+  const std::string& bytes_of(TokenId id) const;
+  void encode_rest(std::string_view text, bool parse_special, EncodingStages& stages) const;
 
   std::int64_t padded_size_;
-  bool normalizes_;
+  std::int64_t size_ = 0;
+  bool nfc_;
   RegexSplit split_;
   Bpe bpe_;
-  std::vector<AddedToken> added_;
+  AddedTokens written_;
+  AddedTokens normalized_;
   ChatTemplate chat_;
-  std::map<TokenId, std::string> tokens_;  // as tokenizer.json writes them
-  std::map<TokenId, bool> special_;
+  std::unordered_map<TokenId, std::string> bytes_;
+  std::unordered_set<TokenId> special_;
 };
 
-// The longest added token that begins at text[at]; null for none.
-const AddedToken* ReferenceTokenizer::added_at(std::string_view text, std::size_t at) const {
-  const AddedToken* longest = nullptr;
-  for (const AddedToken& token : added_) {
-    const bool here = text.substr(at, token.content.size()) == token.content;
-    if (here && (longest == nullptr || token.content.size() > longest->content.size())) longest = &token;
+ReferenceTokenizer::ReferenceTokenizer(const TokenizerFile& file, Bpe bpe, ChatTemplate chat,
+                                       std::int64_t padded_size)
+    : padded_size_(padded_size),
+      nfc_(file.nfc),
+      split_(file.pattern, file.where),
+      bpe_(std::move(bpe)),
+      written_(tokens_to_find(file, false)),
+      normalized_(tokens_to_find(file, true)),
+      chat_(std::move(chat)) {
+  for (const auto& [token, id] : file.vocab) bytes_[id] = from_byte_symbols(token);
+  std::unordered_set<std::string> special;  // as written
+  for (const AddedToken& token : file.added) {
+    if (token.special) special.insert(token.content);
   }
-  return longest;
+  for (const AddedToken& token : file.added) {
+    const bool in_vocab = file.vocab.contains(token.content);
+    // tokenizers decodes a normalized token to its normal form, and takes for special what is then a text of
+    // the special ones.
+    const std::string text = token.normalized && nfc_ ? nfc(token.content) : token.content;
+    const bool is_new = bytes_.emplace(token.id, from_byte_symbols(text)).second;
+    if (!is_new && !in_vocab)
+      throw Error("id " + std::to_string(token.id) + " belongs to two tokens", file.where);
+    if (special.contains(text)) special_.insert(token.id);
+  }
+  for (const auto& [id, bytes] : bytes_) size_ = std::max(size_, std::int64_t{id} + 1);
 }
 
-void ReferenceTokenizer::encode_plain(std::string_view text, std::vector<TokenId>& ids) const {
-  const std::string normalized = normalizes_ ? nfc(text) : std::string(text);
-  for (const std::string_view piece : split_(normalized)) {
-    for (const TokenId id : bpe_.encode(to_byte_symbols(piece))) ids.push_back(id);
-  }
+EncodingStages::Part stage_part(const AddedTokens::Part& part) {
+  return {std::string(part.text), part.token != nullptr ? std::optional(part.token->id) : std::nullopt};
 }
 
-// Added tokens are cut out of the text as it is written, before it is normalized.
-std::vector<TokenId> ReferenceTokenizer::encode(std::string_view text) const {
-  require_utf8(text);
-  std::vector<TokenId> ids;
-  std::size_t plain = 0;  // where the text that is not yet encoded begins
-  for (std::size_t at = 0; at < text.size();) {
-    const AddedToken* token = added_at(text, at);
-    if (token == nullptr) {
-      ++at;
+// Text between tokens that stand in it as written: normalised, cut again, split, merged.
+void ReferenceTokenizer::encode_rest(std::string_view text, bool parse_special,
+                                     EncodingStages& stages) const {
+  const std::string normal = nfc_ ? nfc(text) : std::string(text);
+  for (const AddedTokens::Part& part : normalized_.cut(normal, parse_special)) {
+    stages.normalized.push_back(stage_part(part));
+    if (part.token != nullptr) {
+      stages.pieces.push_back({std::string(part.text), {part.token->id}});
       continue;
     }
-    encode_plain(text.substr(plain, at - plain), ids);
-    ids.push_back(token->id);
-    at += token->content.size();
-    plain = at;
+    for (const std::string_view piece : split_(part.text)) {
+      stages.pieces.push_back({std::string(piece), bpe_.encode(piece)});
+    }
   }
-  encode_plain(text.substr(plain), ids);
+}
+
+EncodingStages ReferenceTokenizer::encode_in_stages(std::string_view text,
+                                                    const EncodeOptions& options) const {
+  if (text.size() > kLongestText) {
+    throw Error("is " + std::to_string(text.size()) + " bytes long", "text",
+                "the reference takes at most " + std::to_string(kLongestText));
+  }
+  const bool replace = options.invalid_utf8 == InvalidUtf8::replace;
+  if (!replace) require_utf8(text);
+  const std::string replaced = replace ? utf8_lossy(text) : std::string();
+  EncodingStages stages;
+  for (const AddedTokens::Part& part : written_.cut(replace ? replaced : text, options.parse_special)) {
+    stages.cut.push_back(stage_part(part));
+    if (part.token == nullptr) {
+      encode_rest(part.text, options.parse_special, stages);
+      continue;
+    }
+    stages.normalized.push_back(stages.cut.back());
+    stages.pieces.push_back({std::string(part.text), {part.token->id}});
+  }
+  return stages;
+}
+
+std::vector<TokenId> ReferenceTokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  std::vector<TokenId> ids;
+  for (const auto& piece : encode_in_stages(text, options).pieces)
+    ids.insert(ids.end(), piece.ids.begin(), piece.ids.end());
   return ids;
 }
 
-std::string ReferenceTokenizer::token_bytes(TokenId id) const {
-  const auto found = tokens_.find(id);
-  if (found == tokens_.end()) {
+const std::string& ReferenceTokenizer::bytes_of(TokenId id) const {
+  const auto found = bytes_.find(id);
+  if (found == bytes_.end()) {
     throw Error("token " + std::to_string(id) + " is not in the tokenizer", "tokenizer",
                 "its ids go up to " + std::to_string(size() - 1));
   }
-  return from_byte_symbols(found->second);
-}
-
-bool ReferenceTokenizer::is_special(TokenId id) const {
-  const auto found = special_.find(id);
-  return found != special_.end() && found->second;
+  return found->second;
 }
 
 std::string ReferenceTokenizer::decode(std::span<const TokenId> ids, bool skip_special_tokens) const {
   std::string bytes;
   for (const TokenId id : ids) {
     if (id >= size() && id < padded_size_) continue;  // a padding row of the embedding: no text
-    const std::string token = token_bytes(id);
+    const std::string& token = bytes_of(id);
     if (!(skip_special_tokens && is_special(id))) bytes += token;
   }
   return utf8_lossy(bytes);
 }
 
+TokenizerFile read_file(const std::filesystem::path& directory) {
+  const std::filesystem::path whole = directory / "tokenizer.json";
+  if (std::filesystem::exists(whole)) return read_tokenizer_json(whole);
+  const bool vocab = std::filesystem::exists(directory / "vocab.json");
+  const bool merges = std::filesystem::exists(directory / "merges.txt");
+  if (vocab && merges) return read_vocab_and_merges(directory);
+  if (vocab) throw Error("has vocab.json but no merges.txt", directory.string(), "nor a tokenizer.json");
+  if (merges) throw Error("has merges.txt but no vocab.json", directory.string(), "nor a tokenizer.json");
+  throw Error("has no tokenizer.json, nor vocab.json and merges.txt", directory.string(),
+              "a model without a tokenizer takes token ids");
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer.json";
-  if (!std::filesystem::exists(path)) {
-    throw Error("has no tokenizer.json", directory.string(), "a model without a tokenizer takes token ids");
-  }
-  const nlohmann::json object = parse_json_object(read_text_file(path), path.string());
+  const TokenizerFile file = read_file(directory);
+  Bpe bpe(file);
+  require_usual_ids(file);
   const bool has_config = std::filesystem::exists(directory / "config.json");
-  return std::make_unique<ReferenceTokenizer>(JsonFields(object, path.string()), ChatTemplate(directory),
+  return std::make_unique<ReferenceTokenizer>(file, std::move(bpe), ChatTemplate(directory),
                                               has_config ? load_config(directory).vocab_size : 0);
 }
 

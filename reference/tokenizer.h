@@ -1,5 +1,6 @@
-// The reference's tokenizer: tokenizer.json taken at its word. Its own regular expression, run by a regex
-// library; NFC by a Unicode library; merges by applying the lowest rank until none applies.
+// The reference's tokenizer: a checkpoint's files taken at their word. Their own regular expression, run by
+// PCRE2; NFC by ICU; merges by applying the lowest rank until none applies. Where those libraries' Unicode is
+// not that of Hugging Face's tokenizers, reference/unicode_exclusions.h says so.
 #pragma once
 
 #include <filesystem>
@@ -9,15 +10,14 @@
 
 namespace plumbline::reference {
 
-// Reads tokenizer.json, and the chat template of tokenizer_config.json or chat_template.jinja. Throws Error,
-// naming the part, for anything but byte-level BPE in Qwen2's form: NFC or no normalizer, one Split by a
-// regex, ByteLevel.
+// Reads tokenizer.json; without one, vocab.json and merges.txt, with pattern, NFC and added tokens as
+// transformers' Qwen2Tokenizer takes them (tokenizer_config.json, special_tokens_map.json,
+// added_tokens.json). Throws Error, naming file and part, for anything but byte-level BPE in Qwen2's form
+// (NFC or no normalizer, one Split by a regex, ByteLevel), for added tokens whose ids are not those that
+// Hugging Face's tokenizers gives them, and for two that have one normal form. Texts of 2 GiB and more are
+// refused, and the few on which tokenizers itself fails (reference/internal/added_tokens.h).
 //
-// render_chat knows templates of ChatML alone (they contain "<|im_start|>") and throws Error for others, for
-// an empty conversation, and for roles beside system, user and assistant. The default system text is what the
-// template holds between "<|im_start|>system\n" and the next "<|im_end|>", at the first place where that is
-// not empty and contains no quote; it is put in where the first message is not the system's. Without such a
-// place there is none.
+// render_chat runs the checkpoint's own chat template (reference/internal/chat_template.h).
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory);
 
 }  // namespace plumbline::reference

@@ -1,32 +1,40 @@
 // Byte pair encoding: merges applied from the lowest rank up.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "harness/model.h"
-#include "reference/internal/json_fields.h"
+#include "reference/internal/tokenizer_file.h"
 
 namespace plumbline::reference {
 
 class Bpe {
  public:
-  // `model` is tokenizer.json's. Throws Error for another kind of model, options that Qwen2's has not, an id
-  // used twice, a missing byte symbol, or a merge whose result is no token.
-  explicit Bpe(const JsonFields& model);
+  // Throws Error for an id used twice, a missing byte symbol, and a merge of or into something that is no
+  // token. Of a merge listed twice the last place counts, as in Hugging Face's tokenizers.
+  explicit Bpe(const TokenizerFile& file);
 
-  // The ids of one piece, given in byte symbols.
-  std::vector<TokenId> encode(std::string_view symbols) const;
-  const std::unordered_map<std::string, TokenId>& vocab() const { return vocab_; }
+  // The ids of one piece, given as bytes.
+  std::vector<TokenId> encode(std::string_view piece) const;
 
  private:
-  void read_vocab(const JsonFields& model);
-  void read_merges(const JsonFields& model);
+  struct Merge {
+    std::uint32_t rank = 0;  // place in the list of merges
+    TokenId result = 0;
+  };
+  void read_bytes(const TokenizerFile& file);
+  void read_merges(const TokenizerFile& file);
+  bool made_in_order() const;
+  std::uint32_t rank_of(TokenId left, TokenId right) const;
 
-  std::unordered_map<std::string, TokenId> vocab_;
-  std::unordered_map<std::string, std::size_t> ranks_;  // "left right" -> place in the list of merges
+  std::array<TokenId, 256> bytes_{};
+  std::unordered_map<std::uint64_t, Merge> merges_;  // by both ids
+  bool in_order_ = true;  // no merge has a lower rank than one that makes its left or right part
 };
 
 }  // namespace plumbline::reference
