@@ -35,8 +35,16 @@ ChatFormat::ChatFormat(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {
 }
 
 std::string ChatFormat::message(const ChatMessage& message) const {
+  if (!message.tool_calls.empty()) {
+    throw Error("tool calls cannot be said", "conversation",
+                "they are part of the assistant's answer, as it wrote them");
+  }
   const std::array<ChatMessage, 2> both{kSystem, message};
-  return without_prefix(tokenizer_->render_chat(both, false), tokenizer_->render_chat({&kSystem, 1}, false));
+  std::string text =
+      without_prefix(tokenizer_->render_chat(both, false), tokenizer_->render_chat({&kSystem, 1}, false));
+  if (text.empty())
+    throw Error("the chat format leaves out a message of '" + message.role + "'", "conversation");
+  return text;
 }
 
 }  // namespace plumbline::native

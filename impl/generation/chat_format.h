@@ -18,6 +18,8 @@ class ChatFormat {
 
   // What stands before the first message where no system text is given; may be empty.
   const std::string& default_opening() const { return default_opening_; }
+  // Each message is a turn of its own, a tool's result too. Throws Error for tool calls, which are part of an
+  // answer's text here, and for a role that the format leaves out.
   std::string message(const ChatMessage& message) const;
   const std::string& answer_begin() const { return answer_begin_; }
   const std::string& answer_end() const { return answer_end_; }
