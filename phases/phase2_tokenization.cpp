@@ -1,72 +1,74 @@
-// Phase 2: do both tokenizers give Hugging Face's ids, and its text back? The strings are the goldens' own; a
-// checkpoint without goldens is held to agreement between the two sides on the same strings.
+// Phase 2: do both tokenizers give Hugging Face's ids, and its text back? Texts by category, and sets of all
+// characters, pairs and tokens, are held against goldens; a checkpoint without goldens is held to agreement
+// between the two sides on the same texts.
+#include <algorithm>
+#include <cctype>
+#include <limits>
+
 #include <fmt/format.h>
 #include <catch2/catch.hpp>
 
+#include "phases/support/chat_checks.h"
 #include "phases/support/sides.h"
 #include "phases/support/suite.h"
+#include "phases/support/token_mix.h"
+#include "phases/support/token_report.h"
+#include "phases/support/token_sets.h"
 
 namespace plumbline::phases {
 
 void prepare() {
   load_sides();
+  if (native_tokenizer() == nullptr) return;
+  if (const std::string remark = remark_on_token_goldens(); !remark.empty()) add_assumption(remark);
 }
 
 namespace {
 
-constexpr const char* kNoTokenizer = "the checkpoint has no tokenizer.json";
+// Where there is no tokenizer, the case is skipped.
+bool nothing_to_judge() {
+  if (native_tokenizer() != nullptr) return false;
+  record_skip("tokenizer", "the checkpoint has no tokenizer.json");
+  return true;
+}
+
+std::vector<CategoryResult> compare_texts(const std::string& case_id) {
+  std::vector<CategoryResult> results;
+  for (const TextCategory& category : text_categories(case_id)) results.push_back(compare_category(category));
+  return results;
+}
 
 std::string text_of(const std::vector<TokenId>& ids) {
   return fmt::format("{}", fmt::join(ids, " "));
 }
 
-// The strings to try: with golden ids where the checkpoint has goldens, else tiny's strings without.
-struct Strings {
-  nlohmann::json file;
-  bool golden = false;
-};
-Strings strings() {
-  if (goldens() && !goldens()->tokenization.is_null()) return {goldens()->tokenization, true};
-  return {read_json(options().fixtures / "goldens" / "tiny" / "tokenization.json"), false};
-}
-
-template <typename Body>
-void for_each_string(const std::string& case_id, const Body& body) {
-  if (native_tokenizer() == nullptr) return record_skip("tokenizer", kNoTokenizer);
-  const Strings list = strings();
-  for (const nlohmann::json& entry : list.file.at("cases")) {
-    if (entry.at("case") == case_id) body(entry, list.golden);
+// The golden ids of a category, or where there are none the reference's.
+std::vector<std::vector<TokenId>> ids_of(const TextCategory& category) {
+  if (!category.ids.empty()) return category.ids;
+  std::vector<std::vector<TokenId>> lists;
+  for (const std::string& text : category.texts) {
+    lists.push_back(reference_tokenizer()->encode(text, category.options));
   }
+  return lists;
 }
 
-void record_encoding(const nlohmann::json& entry, bool golden) {
-  if (entry.at("text").is_null()) return;  // ids given by hand: decoding alone
-  const std::string text = entry.at("text"), note = entry.at("note");
-  const std::string native = text_of(native_tokenizer()->encode(text));
-  const std::string reference = text_of(reference_tokenizer()->encode(text));
-  record_equal("ids, native and reference", note, reference, native);
-  if (!golden) return;
-  const std::string expected = text_of(entry.at("ids").get<std::vector<TokenId>>());
-  record_equal("ids, native and golden", note, expected, native);
-  record_equal("ids, reference and golden", note, expected, reference);
-}
-
-void record_decoding(const nlohmann::json& entry, bool golden) {
-  const std::string note = entry.at("note");
-  if (!golden && entry.at("text").is_null()) return;  // hand-written ids belong to tiny's vocabulary
-  const std::vector<TokenId> ids = golden
-                                       ? entry.at("ids").get<std::vector<TokenId>>()
-                                       : reference_tokenizer()->encode(entry.at("text").get<std::string>());
+// Ids that no text gives, with golden texts: they belong to one vocabulary.
+std::vector<CategoryResult> compare_given_ids() {
+  std::vector<CategoryResult> results;
+  if (!goldens() || goldens()->tokenization.is_null()) return results;
   for (const bool skip : {false, true}) {
-    const std::string which = skip ? "text without special tokens" : "text";
-    const std::string native = native_tokenizer()->decode(ids, skip);
-    const std::string reference = reference_tokenizer()->decode(ids, skip);
-    record_equal(which + ", native and reference", note, reference, native);
-    if (!golden) continue;
-    const std::string expected = entry.at(skip ? "decoded_skip_special" : "decoded");
-    record_equal(which + ", native and golden", note, expected, native);
-    record_equal(which + ", reference and golden", note, expected, reference);
+    CategoryResult result{
+        skip ? "ids picked by hand, without special tokens" : "ids picked by hand", 0, {}, {}};
+    for (const nlohmann::json& entry : goldens()->tokenization.at("cases")) {
+      const Answer golden{{}, entry.at(skip ? "decoded_skip_special" : "decoded")};
+      compare(
+          result,
+          {.decoding = true, .ids = entry.at("ids").get<std::vector<TokenId>>(), .skip_special_tokens = skip},
+          &golden);
+    }
+    results.push_back(std::move(result));
   }
+  return results;
 }
 
 std::vector<ChatMessage> messages_of(const nlohmann::json& chat) {
@@ -77,46 +79,108 @@ std::vector<ChatMessage> messages_of(const nlohmann::json& chat) {
   return messages;
 }
 
+// "refused at byte offset 2"; what else came of it, where it was not refused so.
+std::string refusal_of(const Tokenizer& tokenizer, const BrokenText& text) {
+  const Answer answer = encode_with(tokenizer, text.bytes);
+  const std::string expected = fmt::format("byte offset {}", text.offset);
+  if (!answer.refused) return "ids " + text_of(answer.ids);
+  const std::size_t at = answer.text.find(expected);
+  const bool whole = at != std::string::npos &&
+                     (at + expected.size() == answer.text.size() ||
+                      !std::isdigit(static_cast<unsigned char>(answer.text[at + expected.size()])));
+  return whole ? "refused at " + expected : answer.text;
+}
+
+constexpr std::size_t kSampleOfLongText = 16'384;  // bytes that the reference is asked for
+
 }  // namespace
 
 TEST_CASE("2.1 encode: words, code, numbers, white space", "[2.1]") {
-  for_each_string("2.1", record_encoding);
+  if (nothing_to_judge()) return;
+  record_categories("Texts by category", compare_texts("2.1"));
+}
+
+TEST_CASE("2.1 encode: all pairs of ASCII characters, every token's text", "[2.1]") {
+  if (nothing_to_judge()) return;
+  record_categories(
+      "Sets", {compare_set(ascii_pairs(), options().quick), compare_set(token_text_set(), options().quick)});
+}
+
+TEST_CASE("2.1 encode: long texts", "[2.1]") {
+  if (nothing_to_judge()) return;
+  record_categories("Words of 1 MB", compare_long_words(kSampleOfLongText));
+  record_categories("Mixed text", compare_mixed_text(options().quick ? 2 : 100, kSampleOfLongText));
 }
 
 TEST_CASE("2.2 decode: ids back to text", "[2.2]") {
-  for (const char* case_id : {"2.1", "2.2", "2.3", "2.4"}) for_each_string(case_id, record_decoding);
+  if (nothing_to_judge()) return;
+  std::vector<CategoryResult> all, without_special;
+  for (const char* case_id : {"2.1", "2.3", "2.4"}) {
+    for (const TextCategory& category : text_categories(case_id)) {
+      const std::vector<std::vector<TokenId>> lists = ids_of(category);
+      all.push_back(compare_decoding(category.name, lists, false, category.decoded_sha256));
+      without_special.push_back(
+          compare_decoding(category.name, lists, true, category.decoded_skip_special_sha256));
+    }
+  }
+  record_categories("Decoded", all);
+  record_categories("Decoded without special tokens", without_special);
+  if (const auto given = compare_given_ids(); !given.empty()) record_categories("Decoded, one by one", given);
 }
 
-TEST_CASE("2.2 decode: the strings of this case encode too", "[2.2]") {
-  for_each_string("2.2", record_encoding);
+TEST_CASE("2.2 decode: the texts of this case encode too", "[2.2]") {
+  if (nothing_to_judge()) return;
+  record_categories("Encoded", compare_texts("2.2"));
 }
 
 TEST_CASE("2.2 decode: every token's bytes are the same on both sides", "[2.2]") {
-  if (native_tokenizer() == nullptr) return record_skip("tokenizer", kNoTokenizer);
+  if (nothing_to_judge()) return;
   record_equal("tokens", "vocabulary", std::to_string(reference_tokenizer()->size()),
                std::to_string(native_tokenizer()->size()));
-  std::string native, reference;
-  for (TokenId id = 0; id < static_cast<TokenId>(reference_tokenizer()->size()); ++id) {
-    reference += reference_tokenizer()->token_bytes(id) + '\n';
-    native += native_tokenizer()->token_bytes(id) + '\n';
+  if (goldens() && !goldens()->tokenization.is_null()) {
+    record_equal("tokens, golden", "vocabulary",
+                 std::to_string(goldens()->tokenization.at("vocab_size").get<std::int64_t>()),
+                 std::to_string(native_tokenizer()->size()));
   }
-  record_equal("bytes of every token", "vocabulary", reference, native);
+  record_categories("Every token", {compare_set(token_decoding_set(), false), compare_token_bytes()});
+}
+
+TEST_CASE("2.2 decode: ids that are out of range are refused", "[2.2]") {
+  if (nothing_to_judge()) return;
+  // Up to the model's vocab_size, rows that pad the embedding decode to nothing.
+  const auto beyond =
+      static_cast<TokenId>(std::max(native_tokenizer()->size(), subject().config().vocab_size));
+  for (const TokenId id :
+       {beyond, std::numeric_limits<TokenId>::max(), TokenId{-1}, std::numeric_limits<TokenId>::min()}) {
+    const std::vector<TokenId> ids{0, id};
+    for (const auto& [name, side] :
+         {std::pair("native", native_tokenizer()), std::pair("reference", reference_tokenizer())}) {
+      const Answer answer = decode_with(*side, ids, false);
+      const bool named = answer.text.find(std::to_string(id)) != std::string::npos;
+      record_equal(fmt::format("{} refuses", name), fmt::format("id {}", id), "refused, and named",
+                   answer.refused && named ? "refused, and named" : answer.text);
+    }
+  }
 }
 
 TEST_CASE("2.3 special tokens and chat format: special tokens inside text", "[2.3]") {
-  for_each_string("2.3", record_encoding);
+  if (nothing_to_judge()) return;
+  record_categories("Texts by category", compare_texts("2.3"));
 }
 
 TEST_CASE("2.3 special tokens and chat format: ChatML transcripts", "[2.3]") {
-  if (native_tokenizer() == nullptr) return record_skip("chat format", kNoTokenizer);
-  const Strings list = strings();
-  for (const nlohmann::json& chat : list.file.at("chats")) {
+  if (nothing_to_judge()) return;
+  const bool golden = goldens() && !goldens()->tokenization.is_null();
+  const nlohmann::json list = golden
+                                  ? goldens()->tokenization
+                                  : read_json(options().fixtures / "goldens" / "tiny" / "tokenization.json");
+  for (const nlohmann::json& chat : list.at("chats")) {
     const std::string note = chat.at("note");
     const bool prompt = chat.at("add_generation_prompt");
     const std::string native = native_tokenizer()->render_chat(messages_of(chat), prompt);
     const std::string reference = reference_tokenizer()->render_chat(messages_of(chat), prompt);
     record_equal("transcript, native and reference", note, reference, native);
-    if (!list.golden) continue;
+    if (!golden) continue;
     const std::string expected = chat.at("text");
     record_equal("transcript, native and golden", note, expected, native);
     record_equal("transcript, reference and golden", note, expected, reference);
@@ -124,29 +188,37 @@ TEST_CASE("2.3 special tokens and chat format: ChatML transcripts", "[2.3]") {
                  text_of(chat.at("ids").get<std::vector<TokenId>>()),
                  text_of(native_tokenizer()->encode(native)));
   }
-  record_skip("tools in the chat format", "tool calls and tool results are not rendered yet");
+}
+
+TEST_CASE("2.3 special tokens and chat format: tools, calls and their results", "[2.3]") {
+  if (nothing_to_judge()) return;
+  record_chat_goldens();
 }
 
 TEST_CASE("2.4 hard Unicode: normal forms, joiners, controls, other scripts", "[2.4]") {
-  for_each_string("2.4", record_encoding);
+  if (nothing_to_judge()) return;
+  record_categories("Texts by category", compare_texts("2.4"));
 }
 
-TEST_CASE("2.4 hard Unicode: bytes that are no UTF-8 are refused at their offset", "[2.4]") {
-  if (native_tokenizer() == nullptr) return record_skip("tokenizer", kNoTokenizer);
-  const auto outcome = [](const Tokenizer& tokenizer, const std::string& text) -> std::string {
-    try {
-      return "ids " + text_of(tokenizer.encode(text));
-    } catch (const Error& error) {
-      const std::string message = error.what();
-      return message.find("byte offset 2") != std::string::npos ? "refused at byte offset 2" : message;
-    }
-  };
-  for (const char* bytes : {"ab\xff", "ab\xc3", "ab\xed\xa0\x80", "ab\xc0\x80", "ab\xf5\x80\x80\x80"}) {
-    record_equal("native", "invalid byte at offset 2", "refused at byte offset 2",
-                 outcome(*native_tokenizer(), bytes));
-    record_equal("reference", "invalid byte at offset 2", "refused at byte offset 2",
-                 outcome(*reference_tokenizer(), bytes));
+TEST_CASE("2.4 hard Unicode: every scalar value alone, between letters and after a space", "[2.4]") {
+  if (nothing_to_judge()) return;
+  std::vector<CategoryResult> results;
+  for (const TokenSet& set : scalar_value_sets()) results.push_back(compare_set(set, options().quick));
+  record_categories("Sets", results);
+}
+
+TEST_CASE("2.4 hard Unicode: bytes that are no UTF-8 are refused at their offset, or replaced", "[2.4]") {
+  if (nothing_to_judge()) return;
+  CategoryResult replaced{"broken UTF-8, replaced", 0, {}, {}};
+  for (const BrokenText& text : broken_texts()) {
+    const std::string expected = fmt::format("refused at byte offset {}", text.offset);
+    record_equal("native refuses", "broken UTF-8", expected, refusal_of(*native_tokenizer(), text));
+    record_equal("reference refuses", "broken UTF-8", expected, refusal_of(*reference_tokenizer(), text));
+    const Answer golden{text.ids};
+    compare(replaced, {text.bytes, {.invalid_utf8 = InvalidUtf8::replace}},
+            text.ids.empty() ? nullptr : &golden);
   }
+  record_categories("Replaced", {replaced});
 }
 
 }  // namespace plumbline::phases
