@@ -14,6 +14,7 @@
 #include "phases/support/suite.h"
 #include "phases/support/token_mix.h"
 #include "phases/support/token_native.h"
+#include "phases/support/token_recorded.h"
 #include "phases/support/token_report.h"
 #include "phases/support/token_sets.h"
 
@@ -123,6 +124,7 @@ TEST_CASE("2.1 encode: long texts", "[2.1]") {
   if (nothing_to_judge()) return;
   record_categories("Words of 1 MB", compare_long_words(kSampleOfLongText));
   record_categories("Mixed text", compare_mixed_text(options().quick ? 2 : 100, kSampleOfLongText));
+  show_recorded_differential();
 }
 
 TEST_CASE("2.2 decode: ids back to text", "[2.2]") {

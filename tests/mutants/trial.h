@@ -12,6 +12,7 @@
 #include "tests/mutants/mutations.h"
 #include "tests/mutants/trial_loop.h"
 #include "tests/mutants/trial_sampling.h"
+#include "tests/mutants/trial_tokens.h"
 #include "tests/support/temporary_directory.h"
 
 namespace plumbline::mutants {
@@ -124,6 +125,7 @@ struct TrialReport {
   std::vector<ProbeResult> probes;
   std::vector<SamplingResult> sampling;
   std::vector<LoopResult> loop;
+  std::vector<TokenResult> tokens;
   std::vector<HalfReport> halves;
   double seconds = 0;
 };

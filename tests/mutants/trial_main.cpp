@@ -154,6 +154,8 @@ TrialReport hold(const Options& options, const Tolerances& tolerances) {
   report.sampling = try_sampling(tolerances);
   progress("loop mutants");
   report.loop = try_loop(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures");
+  progress("tokenizer mutants");
+  report.tokens = try_tokens(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures");
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

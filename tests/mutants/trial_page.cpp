@@ -93,6 +93,11 @@ std::string summary(const TrialReport& report) {
                   std::ranges::count_if(report.loop, &LoopResult::killed),
                   std::ranges::count_if(report.loop, &LoopResult::planted),
                   std::ranges::count_if(report.loop, &LoopResult::blamed_right));
+  text += fmt::format(
+      "| tokenizer mutants killed | {} of {} | 100 % |\n| parting at the exact stage | {} | 100 % |\n",
+      std::ranges::count_if(report.tokens, &TokenResult::killed),
+      std::ranges::count_if(report.tokens, &TokenResult::planted),
+      std::ranges::count_if(report.tokens, &TokenResult::blamed_right));
   return text;
 }
 
@@ -323,6 +328,8 @@ Complaints complaints_of(const TrialReport& report) {
   list.insert(list.end(), sampling.begin(), sampling.end());
   const Complaints loop = complaints_of(report.loop);
   list.insert(list.end(), loop.begin(), loop.end());
+  const Complaints tokens = complaints_of(report.tokens);
+  list.insert(list.end(), tokens.begin(), tokens.end());
   for (const HalfReport& half : report.halves) {
     const Complaints more = complaints_of(half);
     list.insert(list.end(), more.begin(), more.end());
@@ -335,13 +342,17 @@ std::string trial_line(const TrialReport& report) {
   return fmt::format(
       "{} of {} mutants killed, {} blamed on the right op, {} with the right suspect first; {} of {} "
       "sampling "
-      "mutants killed; {} of {} loop mutants killed; {} false alarms in {} clean runs",
+      "mutants killed; {} of {} loop mutants killed; {} of {} tokenizer mutants killed; {} false alarms in "
+      "{} "
+      "clean runs",
       count(report.mutants, &MutantResult::killed), report.mutants.size(),
       count(report.mutants, &MutantResult::blamed_right), count(report.mutants, &MutantResult::suspect_first),
       std::ranges::count_if(report.sampling, &SamplingResult::killed),
       std::ranges::count_if(report.sampling, &SamplingResult::planted),
       std::ranges::count_if(report.loop, &LoopResult::killed),
-      std::ranges::count_if(report.loop, &LoopResult::planted), clean.alarms, clean.runs);
+      std::ranges::count_if(report.loop, &LoopResult::planted),
+      std::ranges::count_if(report.tokens, &TokenResult::killed),
+      std::ranges::count_if(report.tokens, &TokenResult::planted), clean.alarms, clean.runs);
 }
 
 std::string trial_page(const TrialReport& report, const std::string& command) {
@@ -367,7 +378,8 @@ std::string trial_page(const TrialReport& report, const std::string& command) {
       "\nNot counted, since no right engine could tell; planted all the "
       "same, and no bit may change:\n\n" +
       equivalents();
-  page += fmt::format("\n{}{}", sampling_section(report.sampling), loop_section(report.loop));
+  page += fmt::format("\n{}{}{}", sampling_section(report.sampling), loop_section(report.loop),
+                      token_section(report.tokens));
   page +=
       "## Clean runs\n\nRandom checkpoints of ten small shapes and one in "
       "the widths of Qwen2-0.5B, "
