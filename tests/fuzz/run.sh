@@ -15,7 +15,7 @@ cd "$root"
 build=${PLUMBLINE_FUZZ_BUILD:-build-fuzz}
 
 targets=(config_native config_reference safetensors_native safetensors_reference index_native index_reference
-  tolerance trace)
+  template_native template_reference tokenizer_file tokenizer_text tolerance trace)
 
 compiler=
 for candidate in clang++-14 clang++; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The first inputs of the fuzzers, made of the fixtures: small files of each kind.
 
-    seeds.py FIXTURES FOLDER      writes FOLDER/{config,safetensors,index,tolerance,trace}/
+    seeds.py FIXTURES FOLDER      writes FOLDER/{config,safetensors,index,template,tokenizer,tolerance,trace}/
 """
 import json
 import pathlib
@@ -49,3 +49,24 @@ put("trace", "one", safetensors({"model.norm": ("F32", 4, [2, 4]), "model.layers
 put("trace", "steps", safetensors({"seq.0/step.1/model.norm": ("F32", 4, [1, 4]),
                                    "seq.0/initial/past_key_values.0.key": ("F32", 4, [2, 2]),
                                    "seq.0/initial/past_key_values.0.value": ("F32", 4, [2, 2])}))
+
+for path in (FIXTURES / "templates").glob("*.jinja"):
+    put("template", path.name, path.read_bytes())
+for number, case in enumerate(json.loads((FIXTURES / "goldens" / "chat" / "jinja.json").read_text())["cases"]):
+    put("template", f"golden-{number}", case["template"])
+
+# Both targets of a tokenizer begin with these: texts, behind a byte of options, and a small file.
+for number, category in enumerate(json.loads((FIXTURES / "goldens" / "token_texts.json").read_text())["categories"]):
+    for option, text in enumerate(category["texts"][:4]):
+        put("tokenizer", f"text-{number}-{option}", bytes([option]) + text.encode())
+put("tokenizer", "broken", b"\x01a\xe4\xbd\xff\xed\xa0\x80<|im_end|>\xf0\x9f\x98")
+
+tiny = json.loads((FIXTURES / "models" / "tiny" / "tokenizer.json").read_text())
+symbols = [text for text in tiny["model"]["vocab"] if len(text) == 1]
+pairs = [pair if isinstance(pair, list) else pair.split() for pair in tiny["model"]["merges"]]
+merges = [pair for pair in pairs if len(pair[0]) == len(pair[1]) == 1][:8]
+tokens = symbols + ["".join(pair) for pair in merges]
+tiny["model"].update(vocab={text: id for id, text in enumerate(tokens)}, merges=merges)
+tiny["added_tokens"] = [{**tiny["added_tokens"][0], "id": len(tokens) + i, "content": content, "lstrip": i == 0, "rstrip": i == 1,
+                         "single_word": i == 1, "normalized": i == 1, "special": i == 0} for i, content in enumerate(["<b>", "\u00e9"])]
+put("tokenizer", "file", json.dumps(tiny, ensure_ascii=False))
