@@ -2,16 +2,15 @@
 
 #include <cmath>
 #include <fstream>
-#include <unordered_set>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
+#include "impl/json_builder.h"
 
 namespace plumbline::native {
 namespace {
 
-constexpr int kMaxDepth = 32;
 constexpr std::size_t kShown = 120;
 
 // What a message shows of a value.
@@ -21,39 +20,14 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
-// JSON lets a key repeat, and the parser would keep the last; values that nest without end would exhaust the
-// stack of whoever walks them. Both are refused while the text is read.
-class StrictEvents {
- public:
-  explicit StrictEvents(std::string_view where) : where_(where) {}
-
-  bool operator()(int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
-    using Event = nlohmann::json::parse_event_t;
-    if (depth > kMaxDepth) throw Error("is JSON that nests too deep", where_);
-    if (event == Event::object_start) keys_.emplace_back();
-    if (event == Event::object_end) keys_.pop_back();
-    if (event == Event::key && !keys_.back().insert(value.get<std::string>()).second) {
-      throw Error(fmt::format("names '{}' twice", value.get<std::string>()), where_);
-    }
-    return true;
-  }
-
- private:
-  std::string_view where_;
-  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
-};
-
 }  // namespace
 
 nlohmann::json parse_json_object(std::string_view text, std::string_view where) {
-  try {
-    StrictEvents events(where);
-    nlohmann::json parsed = nlohmann::json::parse(text, std::ref(events));
-    if (!parsed.is_object()) throw Error("is not a JSON object", where);
-    return parsed;
-  } catch (const nlohmann::json::exception& problem) {
-    throw Error(fmt::format("is not valid JSON: {}", problem.what()), where);
-  }
+  JsonBuilder builder(where);
+  nlohmann::json::sax_parse(text, &builder);
+  nlohmann::json parsed = std::move(builder.root());
+  if (!parsed.is_object()) throw Error("is not a JSON object", where);
+  return parsed;
 }
 
 std::string read_text_file(const std::filesystem::path& path, std::uintmax_t limit) {

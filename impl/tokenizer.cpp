@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -14,6 +13,7 @@
 #include "impl/tokenization/added_tokens.h"
 #include "impl/tokenization/bpe.h"
 #include "impl/tokenization/byte_level.h"
+#include "impl/tokenization/piece_table.h"
 #include "impl/tokenization/pretokenizer.h"
 #include "impl/tokenization/tokenizer_file.h"
 #include "impl/tokenization/vocabulary.h"
@@ -24,28 +24,21 @@ namespace {
 
 using Part = AddedTokenFinder::Part;
 
-// Text ids by token text, and the checks that need all of them.
+// Token ids by token text, and the checks that need all of them.
 class TokenIds {
  public:
-  explicit TokenIds(const TokenizerFile& file) : where_(file.where) {
-    ids_.reserve(file.vocab.size());
-    std::vector<bool> taken;
+  explicit TokenIds(const TokenizerFile& file)
+      : where_(file.where), texts_(texts_of(file)), ids_(texts_, ids_of(file)) {
     for (const auto& [text, id] : file.vocab) {
-      ids_.emplace(text, id);
-      const auto index = static_cast<std::size_t>(id);
-      if (index >= taken.size()) taken.resize(index + 1);
-      if (taken[index])
-        throw Error(fmt::format("id {} belongs to two tokens, one of them '{}'", id, text), where_);
-      taken[index] = true;
+      if (text.empty()) empty_ = id;
+      if (find(text) != id) throw Error(fmt::format("names '{}' twice", text), where_);
     }
   }
 
-  const TokenId* find(std::string_view text) const {
-    const auto found = ids_.find(text);
-    return found == ids_.end() ? nullptr : &found->second;
-  }
+  // kNoToken: there is none.
+  TokenId find(std::string_view text) const { return text.empty() ? empty_ : ids_.find(text); }
   TokenId of_merge(std::string_view text, const TokenizerFile::Merge& merge) const {
-    if (const TokenId* id = find(text)) return *id;
+    if (const TokenId id = find(text); id != kNoToken) return id;
     throw Error(fmt::format("the merge of '{}' and '{}' needs the token '{}', which the vocabulary lacks",
                             merge.left, merge.right, text),
                 where_);
@@ -53,13 +46,36 @@ class TokenIds {
   TokenId of_byte(std::uint8_t byte) const {
     std::string text;
     append_utf8(text, byte_level_character(byte));
-    if (const TokenId* id = find(text)) return *id;
+    if (const TokenId id = find(text); id != kNoToken) return id;
     throw Error(fmt::format("the vocabulary lacks '{}', the token of byte {}", text, byte), where_);
   }
 
  private:
+  static Vocabulary texts_of(const TokenizerFile& file) {
+    Vocabulary texts;
+    std::vector<bool> taken;
+    for (const auto& [text, id] : file.vocab) {
+      const auto index = static_cast<std::size_t>(id);
+      if (index >= taken.size()) taken.resize(index + 1);
+      if (taken[index])
+        throw Error(fmt::format("id {} belongs to two tokens, one of them '{}'", id, text), file.where);
+      taken[index] = true;
+      texts.set(id, text);
+    }
+    return texts;
+  }
+  static std::vector<TokenId> ids_of(const TokenizerFile& file) {
+    std::vector<TokenId> ids;
+    for (const auto& [text, id] : file.vocab) {
+      if (!text.empty()) ids.push_back(id);
+    }
+    return ids;
+  }
+
   std::string where_;
-  std::unordered_map<std::string_view, TokenId> ids_;  // of the file's own texts
+  Vocabulary texts_;  // in the byte-level alphabet
+  PieceTable ids_;    // of those that are not empty
+  TokenId empty_ = kNoToken;
 };
 
 // Hugging Face's tokenizers ignore the ids of added tokens: one whose text the vocabulary has gets its id,
@@ -67,8 +83,8 @@ class TokenIds {
 void check_added_ids(const TokenizerFile& file, const TokenIds& ids) {
   auto next = static_cast<TokenId>(file.vocab.size());
   for (const AddedToken& token : file.added) {
-    const TokenId* known = ids.find(token.content);
-    const TokenId expected = known != nullptr ? *known : next;
+    const TokenId known = ids.find(token.content);
+    const TokenId expected = known != kNoToken ? known : next;
     if (token.id != expected) {
       throw Error(
           fmt::format("added token '{}' has the id {}", token.content, token.id), file.where,
@@ -102,8 +118,9 @@ class NativeTokenizer final : public Tokenizer {
   // encode() as a whole, for anything that takes what the stages give.
   template <typename Visitor>
   void visit(std::string_view text, const EncodeOptions& options, Visitor& visitor) const;
+  // The text between added tokens; `normal`: it is known to be in normal form.
   template <typename Visitor>
-  void visit_plain(std::string_view text, const EncodeOptions& options, Visitor& visitor) const;
+  void visit_plain(std::string_view text, bool normal, const EncodeOptions& options, Visitor& visitor) const;
 
   Vocabulary vocabulary_;
   std::vector<bool> special_;  // by id
@@ -132,7 +149,7 @@ void NativeTokenizer::load_added(const TokenizerFile& file, const TokenIds& ids)
   for (AddedToken token : file.added) {
     const std::string given = token.content;
     if (token.normalized && nfc_) token.content = nfc(given);
-    if (ids.find(given) == nullptr) vocabulary_.set(token.id, byte_level_decode(token.content));
+    if (ids.find(given) == kNoToken) vocabulary_.set(token.id, byte_level_decode(token.content));
     special_.resize(static_cast<std::size_t>(vocabulary_.size()));
     // As in tokenizers, where a special token is known by its text as given, but decoded by its normal form.
     special_[static_cast<std::size_t>(token.id)] = token.special && token.content == given;
@@ -173,12 +190,12 @@ void NativeTokenizer::load_padding(const std::filesystem::path& directory) {
 }
 
 template <typename Visitor>
-void NativeTokenizer::visit_plain(std::string_view text, const EncodeOptions& options,
+void NativeTokenizer::visit_plain(std::string_view text, bool normal, const EncodeOptions& options,
                                   Visitor& visitor) const {
-  std::string normal;
-  if (nfc_ && may_change_under_nfc(text)) {
-    normal = nfc(text);
-    text = normal;
+  std::string normalised;
+  if (nfc_ && !normal && may_change_under_nfc(text)) {
+    normalised = nfc(text);
+    text = normalised;
   }
   std::vector<Part> parts;
   normalized_->cut(text, options.parse_special, parts);
@@ -196,12 +213,14 @@ void NativeTokenizer::visit(std::string_view text, const EncodeOptions& options,
                 fmt::format("at most {} are taken", kLongestText));
   }
   std::string replaced;
-  if (const std::size_t bad = find_invalid_utf8(text); bad != std::string_view::npos) {
+  TextScan scan = scan_text(text);
+  if (scan.invalid_at != std::string_view::npos) {
     if (options.invalid_utf8 == InvalidUtf8::refuse) {
-      throw Error(fmt::format("is not valid UTF-8 at byte offset {}", bad), "text");
+      throw Error(fmt::format("is not valid UTF-8 at byte offset {}", scan.invalid_at), "text");
     }
     replaced = replace_invalid_utf8(text);
     text = replaced;
+    scan = scan_text(text);
   }
   std::vector<Part> parts;
   written_->cut(text, options.parse_special, parts);
@@ -210,22 +229,30 @@ void NativeTokenizer::visit(std::string_view text, const EncodeOptions& options,
     if (part.token != nullptr) {
       visitor.normalized(part);
     } else {
-      visit_plain(part.text, options, visitor);
+      visit_plain(part.text, !scan.may_change_under_nfc, options, visitor);
     }
   }
 }
 
+// Only a long text repeats enough for a cache to be worth its making.
+std::optional<PieceCache> cache_for(std::string_view text) {
+  constexpr std::size_t kLongText = 64 * 1024;
+  return text.size() >= kLongText ? std::optional<PieceCache>(std::in_place) : std::nullopt;
+}
+
 struct IdVisitor {
   std::vector<TokenId>& ids;
+  PieceCache* cache;
 
   void cut(const Part&) {}
   void normalized(const Part& part) {
     if (part.token != nullptr) ids.push_back(part.token->id);
   }
-  void piece(std::string_view piece, const BytePairEncoder& encoder) { encoder.encode(piece, ids); }
+  void piece(std::string_view piece, const BytePairEncoder& encoder) { encoder.encode(piece, ids, cache); }
 };
 
 struct CountVisitor {
+  PieceCache* cache;
   std::int64_t count = 0;
   std::vector<TokenId> piece_ids = {};
 
@@ -233,7 +260,7 @@ struct CountVisitor {
   void normalized(const Part& part) { count += part.token != nullptr ? 1 : 0; }
   void piece(std::string_view piece, const BytePairEncoder& encoder) {
     piece_ids.clear();
-    encoder.encode(piece, piece_ids);
+    encoder.encode(piece, piece_ids, cache);
     count += static_cast<std::int64_t>(piece_ids.size());
   }
 };
@@ -259,13 +286,15 @@ std::vector<TokenId> NativeTokenizer::encode(std::string_view text, const Encode
   constexpr std::size_t kBytesPerToken = 3;  // of ordinary text; a guess that saves most of the growing
   std::vector<TokenId> ids;
   ids.reserve(text.size() / kBytesPerToken + 4);
-  IdVisitor visitor{ids};
+  std::optional<PieceCache> cache = cache_for(text);
+  IdVisitor visitor{ids, cache ? &*cache : nullptr};
   visit(text, options, visitor);
   return ids;
 }
 
 std::int64_t NativeTokenizer::count(std::string_view text, const EncodeOptions& options) const {
-  CountVisitor visitor;
+  std::optional<PieceCache> cache = cache_for(text);
+  CountVisitor visitor{cache ? &*cache : nullptr};
   visit(text, options, visitor);
   return visitor.count;
 }

@@ -24,7 +24,7 @@ void append_turn(std::string& out, std::string_view role, std::string_view conte
 std::string tools_text(const std::vector<std::string>& tools) {
   std::string out(kBeforeTools);
   for (std::size_t i = 0; i < tools.size(); ++i) {
-    out += "\n" + python_json_object(tools[i], fmt::format("tool {}", i + 1));
+    out.append("\n").append(python_json_object(tools[i], fmt::format("tool {}", i + 1)));
   }
   return out.append(kAfterTools);
 }

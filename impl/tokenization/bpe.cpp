@@ -2,58 +2,57 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <queue>
-#include <tuple>
+#include <utility>
 
 namespace plumbline::native {
 namespace {
 
-constexpr std::size_t kShort = 64;  // bytes; up to here looking at all pairs beats a heap
+constexpr std::size_t kShort = 32;  // bytes; up to here looking at all pairs beats a heap
 
-// A token in a doubly linked list over the piece.
+constexpr std::int32_t kNone = -1;
+
+// A token in a doubly linked list over the piece, and what it would become with the next one.
 struct Node {
-  TokenId id;
-  std::int64_t previous;  // -1 at the beginning
-  std::int64_t next;      // -1 at the end
-};
-
-// A merge that was possible when it was queued: stale when the ids have changed since.
-struct Candidate {
+  TokenId id;  // kGone: it has joined its left neighbour
+  std::int32_t previous;
+  std::int32_t next;
   Merge merge;
-  TokenId left;
-  TokenId right;
-  std::int64_t position;  // of the left node
 };
 
-struct Later {
-  bool operator()(const Candidate& a, const Candidate& b) const {
-    return std::tie(a.merge.rank, a.position) > std::tie(b.merge.rank, b.position);
-  }
-};
+constexpr TokenId kGone = -1;
 
-constexpr TokenId kGone = -1;  // a node that has joined its left neighbour
-
-// A heap of candidates: n log n, so that a piece of a megabyte is no trouble.
+// A heap of possible merges: n log n, so that a piece of a megabyte is no trouble. A candidate is the rank
+// and, below it, the left node's place: the smallest is next. It is stale where the node's merge has another
+// rank by now.
 class MergeQueue {
  public:
-  MergeQueue(std::string_view piece, const std::array<TokenId, 256>& byte_tokens, const MergeTable& merges)
-      : merges_(merges) {
-    nodes_.reserve(piece.size());
-    for (const char c : piece) {
-      const auto at = static_cast<std::int64_t>(nodes_.size());
-      nodes_.push_back({byte_tokens[static_cast<unsigned char>(c)], at - 1, at + 1});
+  // `piece` is shorter than 2^31 bytes.
+  MergeQueue(std::string_view piece, const std::array<TokenId, 256>& byte_tokens,
+             const std::vector<Merge>& byte_merges, const MergeTable& merges)
+      : merges_(merges), nodes_(piece.size()) {
+    const auto byte = [&](std::size_t i) {
+      return static_cast<std::size_t>(static_cast<unsigned char>(piece[i]));
+    };
+    std::vector<std::uint64_t> candidates;
+    candidates.reserve(2 * piece.size());
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      const auto at = static_cast<std::int32_t>(i);
+      const bool last = i + 1 == nodes_.size();
+      nodes_[i] = {byte_tokens[byte(i)], at - 1, last ? kNone : at + 1,
+                   last ? Merge{} : byte_merges[byte(i) * 256 + byte(i + 1)]};
+      if (nodes_[i].merge.rank != Merge::kNever) candidates.push_back(candidate(at));
     }
-    if (!nodes_.empty()) nodes_.back().next = -1;
-    for (std::size_t i = 0; i < nodes_.size(); ++i) enqueue(static_cast<std::int64_t>(i));
+    queue_ = Queue(std::greater<>(), std::move(candidates));
   }
 
   void run() {
     while (!queue_.empty()) {
-      const Candidate best = queue_.top();
+      const std::uint64_t best = queue_.top();
       queue_.pop();
-      const Node& left = node(best.position);
-      const bool stale = left.id != best.left || left.next < 0 || node(left.next).id != best.right;
-      if (!stale) join(best);
+      const auto at = static_cast<std::int32_t>(best & UINT32_MAX);
+      if (candidate(at) == best) join(at);
     }
   }
 
@@ -64,27 +63,32 @@ class MergeQueue {
   }
 
  private:
-  Node& node(std::int64_t i) { return nodes_[static_cast<std::size_t>(i)]; }
-  void enqueue(std::int64_t position) {
-    const std::int64_t next = position < 0 ? -1 : node(position).next;
-    if (next < 0) return;
-    const Merge merge = merges_.find(node(position).id, node(next).id);
-    if (merge.rank != Merge::kNever) queue_.push({merge, node(position).id, node(next).id, position});
+  using Queue = std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>>;
+
+  Node& node(std::int32_t at) { return nodes_[static_cast<std::size_t>(at)]; }
+  std::uint64_t candidate(std::int32_t at) {
+    return static_cast<std::uint64_t>(node(at).merge.rank) << 32 | static_cast<std::uint32_t>(at);
   }
-  void join(const Candidate& best) {
-    Node& left = node(best.position);
+  void look_up(std::int32_t at) {
+    Node& left = node(at);
+    left.merge = left.next == kNone ? Merge{} : merges_.find(left.id, node(left.next).id);
+    if (left.merge.rank != Merge::kNever) queue_.push(candidate(at));
+  }
+  void join(std::int32_t at) {
+    Node& left = node(at);
     Node& right = node(left.next);
-    left.id = best.merge.merged;
+    left.id = left.merge.merged;
     left.next = right.next;
     right.id = kGone;
-    if (left.next >= 0) node(left.next).previous = best.position;
-    enqueue(left.previous);
-    enqueue(best.position);
+    right.merge = {};
+    if (left.next != kNone) node(left.next).previous = at;
+    if (left.previous != kNone) look_up(left.previous);
+    look_up(at);
   }
 
   const MergeTable& merges_;
   std::vector<Node> nodes_;
-  std::priority_queue<Candidate, std::vector<Candidate>, Later> queue_;
+  Queue queue_;
 };
 
 std::vector<Merge> pairs_of_bytes(const std::array<TokenId, 256>& byte_tokens, const MergeTable& merges) {
@@ -121,14 +125,21 @@ std::vector<TokenId> BytePairEncoder::reachable(const Vocabulary& vocabulary,
   return candidates;
 }
 
-void BytePairEncoder::encode(std::string_view piece, std::vector<TokenId>& out) const {
+void BytePairEncoder::encode(std::string_view piece, std::vector<TokenId>& out, PieceCache* cache) const {
   if (const TokenId whole = whole_.find(piece); whole != kNoToken) {
     out.push_back(whole);
-  } else if (piece.size() <= kShort) {
-    merge_short(piece, out);
-  } else {
-    merge_long(piece, out);
+    return;
   }
+  if (piece.size() > kShort) return merge_long(piece, out);
+  if (cache == nullptr) return merge_short(piece, out);
+  const std::span<const TokenId> known = cache->find(piece);
+  if (known.empty()) {
+    const std::size_t before = out.size();
+    merge_short(piece, out);
+    cache->store(piece, std::span<const TokenId>(out).subspan(before));
+    return;
+  }
+  out.insert(out.end(), known.begin(), known.end());
 }
 
 // pairs[i] is the merge of tokens i and i + 1; both arrays close up as tokens join.
@@ -163,7 +174,7 @@ void BytePairEncoder::merge_short(std::string_view piece, std::vector<TokenId>& 
 }
 
 void BytePairEncoder::merge_long(std::string_view piece, std::vector<TokenId>& out) const {
-  MergeQueue queue(piece, byte_tokens_, merges_);
+  MergeQueue queue(piece, byte_tokens_, byte_merges_, merges_);
   queue.run();
   queue.append_to(out);
 }

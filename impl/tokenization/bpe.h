@@ -8,6 +8,7 @@
 
 #include "harness/model.h"
 #include "impl/tokenization/merge_table.h"
+#include "impl/tokenization/piece_cache.h"
 #include "impl/tokenization/piece_table.h"
 #include "impl/tokenization/vocabulary.h"
 
@@ -19,8 +20,8 @@ class BytePairEncoder {
   BytePairEncoder(const Vocabulary& vocabulary, const std::array<TokenId, 256>& byte_tokens,
                   const std::vector<MergeTable::Entry>& merges);
 
-  // Appends the tokens of one piece to `out`: in n log n for n bytes.
-  void encode(std::string_view piece, std::vector<TokenId>& out) const;
+  // Appends the tokens of one piece to `out`: in n log n for n bytes. A cache may be null.
+  void encode(std::string_view piece, std::vector<TokenId>& out, PieceCache* cache = nullptr) const;
 
  private:
   // The tokens that merging gives for their own bytes.

@@ -9,16 +9,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-TokenId token_id(const Json& value, std::string_view kind, const std::string& name,
-                 const std::string& where) {
-  const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() <= kLargestTokenId;
-  if (!fits) {
-    throw Error(fmt::format("{} '{}' has the id {}", kind, name, value.dump()), where,
-                fmt::format("a whole number up to {}", kLargestTokenId));
-  }
-  return value.get<TokenId>();
-}
-
 bool flag(const Json& entry, const char* name, const std::string& token, const std::string& where) {
   const Json& value = field(entry, name);
   if (!value.is_null() && !value.is_boolean()) {
@@ -40,6 +30,16 @@ const Json& field(const Json& object, const char* name) {
   static const Json null;
   const auto found = object.find(name);
   return found == object.end() ? null : *found;
+}
+
+TokenId token_id(const Json& value, std::string_view kind, const std::string& name,
+                 const std::string& where) {
+  const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() <= kLargestTokenId;
+  if (!fits) {
+    throw Error(fmt::format("{} '{}' has the id {}", kind, name, value.dump()), where,
+                fmt::format("a whole number up to {}", kLargestTokenId));
+  }
+  return value.get<TokenId>();
 }
 
 std::vector<TokenizerFile::Token> read_vocab(const Json& vocab, const std::string& where) {

@@ -21,6 +21,10 @@ const nlohmann::json& field(const nlohmann::json& object, const char* name);
 // {"token": id, …}, in byte-level alphabet.
 std::vector<TokenizerFile::Token> read_vocab(const nlohmann::json& vocab, const std::string& where);
 
+// `kind` and `name` are for errors.
+TokenId token_id(const nlohmann::json& value, std::string_view kind, const std::string& name,
+                 const std::string& where);
+
 // "a b"; `rank` is for errors.
 TokenizerFile::Merge parse_merge(const std::string& text, std::size_t rank, const std::string& where);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/model.h"
+#include "impl/tokenization/huge_array.h"
 
 namespace plumbline::native {
 
@@ -29,7 +30,9 @@ class MergeTable {
   // Rank kNever for two tokens that do not merge.
   Merge find(TokenId left, TokenId right) const {
     const std::uint64_t key = key_of(left, right);
-    for (std::size_t at = hash(key) >> shift_;; at = (at + 1) & (slots_.size() - 1)) {
+    const std::uint64_t place = hash(key);
+    if (!may_have(place)) return {};
+    for (std::size_t at = place >> shift_;; at = (at + 1) & (slots_.size() - 1)) {
       const Slot& slot = slots_[at];
       if (slot.key == key || slot.key == kFree) return slot.merge;
     }
@@ -49,8 +52,17 @@ class MergeTable {
     return key * 0x9E3779B97F4A7C15;
   }
 
-  std::vector<Slot> slots_;  // a power of two
-  unsigned shift_ = 0;       // a hash's leading bits are the place
+  bool may_have(std::uint64_t hash) const {
+    const std::uint64_t bit = hash >> filter_shift_;
+    return (filter_[bit / 64] >> (bit % 64) & 1) != 0;
+  }
+
+  HugeArray<Slot> slots_;  // a power of two
+  unsigned shift_ = 0;     // a hash's leading bits are the place
+  // A bit for each value of a hash's leading bits, set where a pair has it. Most pairs that are looked up
+  // never merge, and the bits, unlike the slots, fit into a near cache.
+  HugeArray<std::uint64_t> filter_;
+  unsigned filter_shift_ = 0;
 };
 
 }  // namespace plumbline::native

@@ -54,8 +54,8 @@ PieceTable::PieceTable(const Vocabulary& vocabulary, const std::vector<TokenId>&
     : vocabulary_(&vocabulary) {
   const auto shorts = static_cast<std::size_t>(std::count_if(
       ids.begin(), ids.end(), [&](TokenId id) { return vocabulary.bytes(id).size() <= kShort; }));
-  short_.resize(table_size(shorts));
-  long_.resize(table_size(ids.size() - shorts));
+  short_ = HugeArray<Short>(table_size(shorts));
+  long_ = HugeArray<Long>(table_size(ids.size() - shorts));
   short_shift_ = 64 - static_cast<unsigned>(std::countr_zero(short_.size()));
   for (const TokenId id : ids) add(id);
 }

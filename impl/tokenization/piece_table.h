@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "harness/model.h"
+#include "impl/tokenization/huge_array.h"
 #include "impl/tokenization/vocabulary.h"
 
 namespace plumbline::native {
@@ -42,8 +43,8 @@ class PieceTable {
   TokenId find_long(std::string_view piece) const;
 
   const Vocabulary* vocabulary_;
-  std::vector<Short> short_;  // a power of two
-  std::vector<Long> long_;    // a power of two
+  HugeArray<Short> short_;    // a power of two
+  HugeArray<Long> long_;      // a power of two
   unsigned short_shift_ = 0;  // a hash's leading bits are the place
 };
 

@@ -5,6 +5,7 @@
 #include "harness/error.h"
 #include "impl/json.h"
 #include "impl/tokenization/file_fields.h"
+#include "impl/tokenization/tokenizer_events.h"
 
 namespace plumbline::native {
 namespace {
@@ -68,32 +69,25 @@ void check_model(const Json& model, const std::string& where) {
   }
 }
 
-// "a b" in older files, ["a", "b"] in newer ones.
-TokenizerFile::Merge read_merge(const Json& merge, std::size_t rank, const std::string& where) {
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-    return {merge[0].get<std::string>(), merge[1].get<std::string>()};
-  }
-  return parse_merge(merge.is_string() ? merge.get<std::string>() : merge.dump(), rank, where);
-}
-
 }  // namespace
 
 TokenizerFile read_tokenizer_json(const std::filesystem::path& path) {
   TokenizerFile read;
   read.where = path.string();
-  const Json file = parse_json_object(read_text_file(path), read.where);
+  const std::string text = read_text_file(path);
+  TokenizerEvents events(read);
+  Json::sax_parse(text, &events);
+  const Json& file = events.root();
+  if (!file.is_object()) throw Error("is not a JSON object", read.where);
   check_pipeline(file, read.where);
   read.nfc = read_normalizer(field(file, "normalizer"), read.where);
   read.pattern = read_pre_tokenizer(field(file, "pre_tokenizer"), read.where);
   const Json& model = field(file, "model");
   check_model(model, read.where);
-  const Json& merges = field(model, "merges");
   const Json& added = field(file, "added_tokens");
-  if (!merges.is_array()) throw Error("has no merges", read.where);
+  if (!field(model, "vocab").is_object()) throw Error("has no vocabulary", read.where);
+  if (!field(model, "merges").is_array()) throw Error("has no merges", read.where);
   if (!added.is_null() && !added.is_array()) refuse(read.where, "added_tokens", added);
-  read.vocab = read_vocab(field(model, "vocab"), read.where);
-  read.merges.reserve(merges.size());
-  for (const Json& merge : merges) read.merges.push_back(read_merge(merge, read.merges.size(), read.where));
   for (const Json& entry : added) read.added.push_back(read_added(entry, field(entry, "id"), read.where));
   return read;
 }

@@ -93,6 +93,24 @@ TEST_CASE("bpe: bytes of zero make pieces of different lengths different") {
   for (std::size_t n = 2; n <= 8; ++n) CHECK(one.find(std::string(n, '\0')) == kNoToken);
 }
 
+TEST_CASE("bpe: a cache gives back what it was given, for the whole piece alone") {
+  PieceCache cache;
+  const std::vector<TokenId> ids{3, 1, 2};
+  const std::string piece = "0123456789abcdefghij";
+  CHECK(cache.find(piece).empty());
+  cache.store(piece, ids);
+  const auto found = cache.find(piece);
+  CHECK(std::vector<TokenId>(found.begin(), found.end()) == ids);
+  std::string middle = piece;  // the place is found from both ends
+  middle[9] = 'x';
+  CHECK(cache.find(middle).empty());
+  CHECK(cache.find(piece.substr(1)).empty());
+  cache.store(std::string(33, 'a'), ids);
+  CHECK(cache.find(std::string(33, 'a')).empty());
+  cache.store("b", std::vector<TokenId>(8, 1));
+  CHECK(cache.find("b").empty());
+}
+
 TEST_CASE("bpe: random vocabularies, as the definition has it, short pieces and long") {
   std::mt19937 random(7);
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
@@ -109,6 +127,7 @@ TEST_CASE("bpe: random vocabularies, as the definition has it, short pieces and 
     }
     const Made made(pairs);
     const BytePairEncoder encoder(made.vocabulary, made.bytes, made.merges);
+    PieceCache cache;
     for (const std::size_t length : {1, 2, 3, 7, 8, 9, 30, 64, 65, 150}) {
       std::string text;
       for (std::size_t i = 0; i < length; ++i) text += static_cast<char>('a' + below(letters));
@@ -116,6 +135,11 @@ TEST_CASE("bpe: random vocabularies, as the definition has it, short pieces and 
       encoder.encode(text, ids);
       INFO(text);
       CHECK(ids == by_definition(made, text));
+      for (int again = 0; again < 2; ++again) {  // the second comes from the cache
+        std::vector<TokenId> cached;
+        encoder.encode(text, cached, &cache);
+        CHECK(cached == ids);
+      }
     }
   }
 }

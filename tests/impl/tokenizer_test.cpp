@@ -207,6 +207,31 @@ TEST_CASE("tokenizer: a tokenizer of another form is refused by name") {
   CHECK_THAT(error_with("/post_processor/type", "TemplateProcessing"), Catch::Contains("TemplateProcessing"));
 }
 
+TEST_CASE("tokenizer: vocabulary and merges are checked as they are read") {
+  const auto error_with_text = [](const std::string& from, const std::string& to) {
+    std::string text = tokenizer_json();
+    const std::size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    const ScratchDirectory scratch;
+    scratch.write("tokenizer.json", text.replace(at, from.size(), to));
+    return error_of([&] { load_tokenizer(scratch.path()); });
+  };
+  CHECK_THAT(error_with_text(R"("vocab":{)", R"("vocab":{"!":1000,)"), Catch::Contains("names '!' twice"));
+  CHECK_THAT(error_with_text(R"("vocab":{)", R"("vocab":{"x y":[1],)"), Catch::Contains("the id of 'x y'"));
+  CHECK_THAT(error_with_text(R"("vocab":{)", R"("vocab":{"x y":{},)"), Catch::Contains("the id of 'x y'"));
+  CHECK_THAT(error_with_text(R"("vocab":{)", R"("vocab":{"x y":1.5,)"),
+             Catch::Contains("'x y' has the id 1.5"));
+  for (const char* merge :
+       {"[\"a\"],", "[\"a\",\"b\",\"c\"],", "[[\"a\",\"b\"]],", "{},", "1,", "[1,\"a\"],", "\"a\","}) {
+    INFO(merge);
+    CHECK_THAT(error_with_text(R"("merges":[)", R"("merges":[)" + std::string(merge)),
+               Catch::Contains("merge 0"));
+  }
+  CHECK_THAT(error_with_text(R"("merges":[)", R"("merges":7,"other":[)"), Catch::Contains("has no merges"));
+  CHECK_THAT(error_with_text(R"("model":{)", R"("model":{"merges":[],)"),
+             Catch::Contains("names 'merges' twice"));
+}
+
 TEST_CASE("tokenizer: merges may be written as pairs or as one string") {
   nlohmann::json file = nlohmann::json::parse(tokenizer_json());
   for (auto& merge : file["model"]["merges"]) {
