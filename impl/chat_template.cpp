@@ -56,8 +56,7 @@ void ChatTemplate::add(const std::string& name, std::string_view jinja) {
       return;
     }
     made.form = known->form;
-    if (form.default_systems.empty()) return;
-    made.defaults = {form.default_systems.back(), form.default_systems.front()};
+    made.defaults = default_system(form.default_systems);
   } catch (const Error& problem) {
     made.refusal = fmt::format("cannot be read: {}", problem.what());
   }

@@ -88,6 +88,11 @@ void check_json(std::span<const ChatMessage> messages, const ChatOptions& option
 
 }  // namespace
 
+DefaultSystem default_system(std::span<const std::string> texts) {
+  if (texts.empty()) return {};
+  return {.text = texts.back(), .with_tools = texts.front()};
+}
+
 std::string render_messages(const ChatForm& form, const DefaultSystem& defaults,
                             std::span<const ChatMessage> messages, const ChatOptions& options) {
   check_json(messages, options);

@@ -123,6 +123,19 @@ TEST_CASE("chat: default system texts are told from the form") {
         "<|im_start|>system\nBe \"kind\" \\ <b>.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n");
 }
 
+TEST_CASE("chat: of two default system texts the first is for chats with tools") {
+  const ChatForm tools{.turns = ChatForm::Turns::with_tools};
+  const DefaultSystem two = default_system(std::vector<std::string>{"Call.", "Talk."});
+  CHECK_THAT(render_messages(tools, two, kHello, {}),
+             Catch::StartsWith("<|im_start|>system\nTalk.<|im_end|>"));
+  CHECK_THAT(render_messages(tools, two, kHello, {.tools = {"{}"}}),
+             Catch::StartsWith("<|im_start|>system\nCall.\n\n# Tools"));
+  const DefaultSystem one = default_system(std::vector<std::string>{"Both."});
+  CHECK_THAT(render_messages(tools, one, kHello, {.tools = {"{}"}}),
+             Catch::StartsWith("<|im_start|>system\nBoth."));
+  CHECK_THAT(render_messages({}, default_system({}), kHello, {}), Catch::StartsWith("<|im_start|>user\nHi"));
+}
+
 TEST_CASE("chat: the table of known forms is well made") {
   std::set<std::string_view> seen;
   for (const KnownForm& each : known_forms()) {
