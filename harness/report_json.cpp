@@ -13,7 +13,8 @@ namespace {
 
 constexpr const char* kFormatName = "plumbline report";
 constexpr int kFormatVersion = 1;
-constexpr int kLargestCount = 1'000'000;  // of a row: sums of many stay far from overflow
+// Of a row: all Unicode scalar values are 1.1 million. Sums of many rows stay far from overflow.
+constexpr int kLargestCount = 2'000'000;
 
 // A float would be cut to an int, or to nothing that C++ defines.
 int whole_from(const Json& json) {
@@ -55,6 +56,7 @@ Json counts_json(const VerdictCounts& counts) {
 }
 
 Json check_json(const Check& check) {
+  require(check.count >= 1 && check.count <= kLargestCount, "a row with an impossible count: " + check.what);
   return {{"what", check.what},
           {"subject", check.subject},
           {"op", check.op},

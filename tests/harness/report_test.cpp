@@ -137,6 +137,18 @@ TEST_CASE("report: a part that is missing or broken is an error, not an absence"
   CHECK(contains(summary_table(run_of(missing)), "error"));
 }
 
+TEST_CASE("report: a row may stand for every Unicode scalar value, and a count beyond reason is refused") {
+  Check many = check("characters", Verdict::passed);
+  many.count = 1'112'064;
+  const std::string text = to_json(phase_of({case_of("3.1", {many})}));
+  CHECK(phase_from_json(text, "part").counts().passed == 1'112'064);
+  std::string wrong = text;
+  wrong.replace(wrong.find("1112064"), 7, "2000001");
+  CHECK_THROWS_WITH(phase_from_json(wrong, "part"), Catch::Contains("impossible count"));
+  many.count = 0;
+  CHECK_THROWS_AS(to_json(phase_of({case_of("3.1", {many})})), InternalError);
+}
+
 TEST_CASE("report: a suite that crashed after its last case is still an error") {
   const TemporaryDirectory directory;
   const PhaseReport part = phase_of({case_of("3.2", {check("lm_head", Verdict::passed)})});
