@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What two ranks save: the time in which one process judges a trace, over that in which two judge it and merge their parts.
 
-    bench/ranks.py --model DIR [--build build] [--tokens 256] [--rounds 5] [--stream] [--check]
+    bench/ranks.py --model DIR [--build build] [--tokens 512] [--rounds 5] [--stream] [--check]
 
 Every process judges on one thread; a layer at a time with --stream. The two times of a round follow each other, so that what
 else the machine does weighs on both alike; the figure is the median of the rounds' ratios. Where the cores are not idle that says
@@ -26,7 +26,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=pathlib.Path, required=True)
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
-    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--check", action="store_true")
