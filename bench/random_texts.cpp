@@ -5,28 +5,15 @@
 #include <string_view>
 #include <utility>
 
+#include "harness/draws.h"
+
 namespace plumbline::differential {
 namespace {
 
-// SplitMix64 (Steele, Lea and Flood 2014).
-class Draws {
- public:
-  explicit Draws(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    std::uint64_t z = state_ += 0x9E3779B97F4A7C15;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
-    z = (z ^ z >> 27) * 0x94D049BB133111EB;
-    return z ^ z >> 31;
-  }
-  std::uint32_t below(std::size_t limit) { return static_cast<std::uint32_t>(next() % limit); }
-  template <typename T, std::size_t n>
-  const T& of(const std::array<T, n>& list) {
-    return list[below(n)];
-  }
-
- private:
-  std::uint64_t state_;
-};
+template <typename T, std::size_t n>
+const T& one_of(const std::array<T, n>& list, Draws& draws) {
+  return list[draws.below(n)];
+}
 
 using Range = std::pair<char32_t, char32_t>;
 
@@ -79,11 +66,11 @@ void append(std::string& text, char32_t c) {
 }
 
 char32_t within(Range range, Draws& draws) {
-  return range.first + draws.below(range.second - range.first + 1);
+  return range.first + static_cast<char32_t>(draws.below(range.second - range.first + 1));
 }
 
 char32_t any_scalar(Draws& draws) {
-  const char32_t c = draws.below(0x110000 - 0x800);
+  const auto c = static_cast<char32_t>(draws.below(0x110000 - 0x800));
   return c < 0xD800 ? c : c + 0x800;
 }
 
@@ -97,26 +84,26 @@ void append_unit(std::string& text, std::uint32_t alphabet, Range script, Draws&
     case 2:
       return append(text, within({' ', '~'}, draws));
     case 3:
-      return append(text, within(draws.of(kNumbers), draws));
+      return append(text, within(one_of(kNumbers, draws), draws));
     case 4:
-      return append(text, draws.of(kSpaces));
+      return append(text, one_of(kSpaces, draws));
     case 5:
-      text += draws.of(kLineEnds);
+      text += one_of(kLineEnds, draws);
       return;
     case 6:
     case 7:
       return append(text, within(script, draws));
     case 8:
-      return append(text, within(draws.of(kMarks), draws));
+      return append(text, within(one_of(kMarks, draws), draws));
     case 9:
-      return append(text, within(draws.of(kHangul), draws));
+      return append(text, within(one_of(kHangul, draws), draws));
     case 10:
-      return append(text, within(draws.of(kEmoji), draws));
+      return append(text, within(one_of(kEmoji, draws), draws));
     case 11:
-      text += draws.of(kContractions);
+      text += one_of(kContractions, draws);
       return;
     case 12:
-      text += draws.of(kSpecials);
+      text += one_of(kSpecials, draws);
       return;
     default:
       return append(text, draws.below(4) == 0 ? draws.below(0x80) : any_scalar(draws));
@@ -128,10 +115,10 @@ void append_unit(std::string& text, std::uint32_t alphabet, Range script, Draws&
 std::string random_text(std::uint64_t seed, std::uint64_t number) {
   Draws draws(Draws(seed).next() ^ Draws(number).next());
   std::array<std::uint32_t, 4> alphabets{};
-  for (std::uint32_t& alphabet : alphabets) alphabet = draws.below(kAlphabets);
-  const std::uint32_t several = 1 + draws.below(alphabets.size());
-  const Range script = draws.of(kScripts);
-  const std::uint32_t length = draws.below(61);
+  for (std::uint32_t& alphabet : alphabets) alphabet = static_cast<std::uint32_t>(draws.below(kAlphabets));
+  const std::size_t several = 1 + draws.below(alphabets.size());
+  const Range script = one_of(kScripts, draws);
+  const std::size_t length = draws.below(61);
   std::string text;
   std::uint32_t alphabet = alphabets[0];
   for (std::uint32_t i = 0; i < length; ++i) {

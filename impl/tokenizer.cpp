@@ -13,8 +13,8 @@
 #include "impl/tokenization/added_tokens.h"
 #include "impl/tokenization/bpe.h"
 #include "impl/tokenization/byte_level.h"
-#include "impl/tokenization/piece_table.h"
 #include "impl/tokenization/pretokenizer.h"
+#include "impl/tokenization/token_ids.h"
 #include "impl/tokenization/tokenizer_file.h"
 #include "impl/tokenization/vocabulary.h"
 #include "impl/unicode.h"
@@ -23,76 +23,6 @@ namespace plumbline::native {
 namespace {
 
 using Part = AddedTokenFinder::Part;
-
-// Token ids by token text, and the checks that need all of them.
-class TokenIds {
- public:
-  explicit TokenIds(const TokenizerFile& file)
-      : where_(file.where), texts_(texts_of(file)), ids_(texts_, ids_of(file)) {
-    for (const auto& [text, id] : file.vocab) {
-      if (text.empty()) empty_ = id;
-      if (find(text) != id) throw Error(fmt::format("names '{}' twice", text), where_);
-    }
-  }
-
-  // kNoToken: there is none.
-  TokenId find(std::string_view text) const { return text.empty() ? empty_ : ids_.find(text); }
-  TokenId of_merge(std::string_view text, const TokenizerFile::Merge& merge) const {
-    if (const TokenId id = find(text); id != kNoToken) return id;
-    throw Error(fmt::format("the merge of '{}' and '{}' needs the token '{}', which the vocabulary lacks",
-                            merge.left, merge.right, text),
-                where_);
-  }
-  TokenId of_byte(std::uint8_t byte) const {
-    std::string text;
-    append_utf8(text, byte_level_character(byte));
-    if (const TokenId id = find(text); id != kNoToken) return id;
-    throw Error(fmt::format("the vocabulary lacks '{}', the token of byte {}", text, byte), where_);
-  }
-
- private:
-  static Vocabulary texts_of(const TokenizerFile& file) {
-    Vocabulary texts;
-    std::vector<bool> taken;
-    for (const auto& [text, id] : file.vocab) {
-      const auto index = static_cast<std::size_t>(id);
-      if (index >= taken.size()) taken.resize(index + 1);
-      if (taken[index])
-        throw Error(fmt::format("id {} belongs to two tokens, one of them '{}'", id, text), file.where);
-      taken[index] = true;
-      texts.set(id, text);
-    }
-    return texts;
-  }
-  static std::vector<TokenId> ids_of(const TokenizerFile& file) {
-    std::vector<TokenId> ids;
-    for (const auto& [text, id] : file.vocab) {
-      if (!text.empty()) ids.push_back(id);
-    }
-    return ids;
-  }
-
-  std::string where_;
-  Vocabulary texts_;  // in the byte-level alphabet
-  PieceTable ids_;    // of those that are not empty
-  TokenId empty_ = kNoToken;
-};
-
-// Hugging Face's tokenizers ignore the ids of added tokens: one whose text the vocabulary has gets its id,
-// others follow the vocabulary in the order of the file. A file that says otherwise means two things.
-void check_added_ids(const TokenizerFile& file, const TokenIds& ids) {
-  auto next = static_cast<TokenId>(file.vocab.size());
-  for (const AddedToken& token : file.added) {
-    const TokenId known = ids.find(token.content);
-    const TokenId expected = known != kNoToken ? known : next;
-    if (token.id != expected) {
-      throw Error(
-          fmt::format("added token '{}' has the id {}", token.content, token.id), file.where,
-          fmt::format("tokenizers would give it {}: the vocabulary's, or the next one free", expected));
-    }
-    next = std::max(next, token.id + 1);
-  }
-}
 
 class NativeTokenizer final : public Tokenizer {
  public:
@@ -138,7 +68,7 @@ NativeTokenizer::NativeTokenizer(const TokenizerFile& file, const std::filesyste
   const TokenIds ids(file);
   for (const auto& [text, id] : file.vocab) vocabulary_.set(id, byte_level_decode(text));
   load_merges(file, ids);
-  check_added_ids(file, ids);
+  ids.check_added(file);
   load_added(file, ids);
   load_padding(directory);
 }

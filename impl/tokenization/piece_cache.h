@@ -1,4 +1,5 @@
-// The tokens of pieces that came before: a text repeats its words, and merging costs ten times a look.
+// The tokens of pieces that came before: a text repeats its words, and merging them anew costs far more than
+// a look.
 #pragma once
 
 #include <algorithm>

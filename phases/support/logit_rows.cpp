@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "harness/draws.h"
 #include "harness/half.h"
 #include "harness/trace.h"
 #include "phases/support/sides.h"
@@ -14,13 +15,6 @@
 namespace plumbline::phases {
 namespace {
 
-std::uint64_t splitmix64(std::uint64_t index) {
-  std::uint64_t z = (index + 1) * 0x9E3779B97F4A7C15;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-  return z ^ (z >> 31);
-}
-
 float normal(std::uint64_t bits) {
   const std::uint64_t sum =
       (bits & 0xFFFF) + ((bits >> 16) & 0xFFFF) + ((bits >> 32) & 0xFFFF) + (bits >> 48);
@@ -28,7 +22,7 @@ float normal(std::uint64_t bits) {
 }
 
 float made_up_logit(LogitKind kind, std::int64_t token) {
-  const std::uint64_t bits = splitmix64(static_cast<std::uint64_t>(token));
+  const std::uint64_t bits = Draws::at(static_cast<std::uint64_t>(token));
   switch (kind) {
     case LogitKind::normal:
       return normal(bits);

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "harness/draws.h"
 #include "harness/encoding_stages.h"
 #include "harness/error.h"
 #include "harness/parallel.h"
@@ -16,22 +17,6 @@ namespace plumbline::phases {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-
-// SplitMix64 (Steele, Lea and Flood 2014).
-class Draws {
- public:
-  explicit Draws(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    std::uint64_t z = state_ += 0x9E3779B97F4A7C15;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
-    z = (z ^ z >> 27) * 0x94D049BB133111EB;
-    return z ^ z >> 31;
-  }
-  std::size_t below(std::size_t limit) { return static_cast<std::size_t>(next() % limit); }
-
- private:
-  std::uint64_t state_;
-};
 
 struct Pools {
   std::vector<std::string> plain;  // case 2.1
