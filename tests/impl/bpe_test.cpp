@@ -111,6 +111,18 @@ TEST_CASE("bpe: a cache gives back what it was given, for the whole piece alone"
   CHECK(cache.find("b").empty());
 }
 
+TEST_CASE("bpe: a cache takes no piece for a longer one that begins with it and has its place") {
+  std::mt19937 random(11);
+  const std::vector<TokenId> ids{1, 2};
+  PieceCache cache;
+  for (int round = 0; round < 4000; ++round) {  // some ten of the prefixes have the place of the whole
+    std::string piece;
+    for (int i = 0; i < 20; ++i) piece += static_cast<char>('a' + random() % 26);
+    cache.store(piece, ids);
+    for (std::size_t n = 9; n < piece.size(); ++n) REQUIRE(cache.find(piece.substr(0, n)).empty());
+  }
+}
+
 TEST_CASE("bpe: random vocabularies, as the definition has it, short pieces and long") {
   std::mt19937 random(7);
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
