@@ -1,5 +1,7 @@
 #include "impl/cache.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "harness/error.h"
@@ -14,8 +16,13 @@ std::byte* bytes_of(Tensor& tensor) {
 
 }  // namespace
 
-NativeCache::NativeCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine)
-    : spec_(spec), shape_(shape), engine_(engine), lengths_(static_cast<std::size_t>(spec.max_sequences)) {}
+NativeCache::NativeCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine,
+                         std::shared_ptr<CacheMemory> memory)
+    : spec_(spec),
+      shape_(shape),
+      engine_(engine),
+      memory_(std::move(memory)),
+      lengths_(static_cast<std::size_t>(spec.max_sequences)) {}
 
 void NativeCache::check_sequence(SequenceId sequence) const {
   if (sequence < 0 || sequence >= spec_.max_sequences) {
@@ -39,7 +46,7 @@ Tensor NativeCache::read(const Runs& runs, CachePart part) const {
   Tensor rows(spec_.dtype, {length, shape_.kv_heads, shape_.head_dim});
   std::byte* at = bytes_of(rows);
   for (const StoredRun& run : runs) {
-    read_run(format(), run, part, at);
+    memory_->read_run(format(), run, part, at);
     at += static_cast<std::size_t>(run.tokens * shape_.row()) * dtype_size(spec_.dtype);
   }
   return rows;
@@ -62,7 +69,7 @@ Tensor NativeCache::read_value(int layer, SequenceId sequence) const {
 CacheSlice NativeCache::slice(const Runs& runs) {
   CacheSlice slice;
   for (const StoredRun& run : runs) slice.length += run.tokens;
-  if (spec_.dtype == DType::f32) {
+  if (spec_.dtype == DType::f32 && memory_->on_host()) {
     for (const StoredRun& run : runs) {
       slice.runs.add({reinterpret_cast<const float*>(run.keys), reinterpret_cast<const float*>(run.values),
                       run.tokens, run.token_stride, run.head_stride});
@@ -76,7 +83,7 @@ CacheSlice NativeCache::slice(const Runs& runs) {
     for (const StoredRun& run : runs) {
       const std::int64_t count = run.tokens * shape_.row();
       narrow_.resize(static_cast<std::size_t>(count) * dtype_size(spec_.dtype));
-      read_run(format(), run, part, narrow_.data());
+      memory_->read_run(format(), run, part, narrow_.data());
       widen(spec_.dtype, narrow_.data(), count, to);
       to += count;
     }

@@ -1,9 +1,11 @@
-// Key and value caches of the native CPU engine: one that grows by concatenation, one of a fixed capacity, in
-// any layout, packing and floating dtype of CacheSpec. Who holds one need not know which it is.
+// Key and value caches of the native engines: one that grows by concatenation, one of a fixed capacity, in
+// any layout, packing and floating dtype of CacheSpec, in the host's memory or a device's. Who holds one need
+// not know which it is.
 //
 // A forward pass is a transaction: begin() says how many tokens each sequence gains, append() gives a layer's
 // new keys and values and shows the whole sequence, commit() makes the new lengths count. Without a commit
-// the cache is as it was before begin().
+// the cache is as it was before begin(). An engine whose kernels write to the cache themselves asks
+// pending_room() for the place instead, and pending_runs() for the whole sequence.
 //
 // Tokens can be forgotten from the oldest on (a ring) or anywhere (evict). Then a token's index in the cache
 // and its position differ: the index is the cache's, and what masks and sums count; the positions are the
@@ -11,12 +13,13 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "harness/engine.h"
-#include "impl/cache/run.h"
+#include "impl/cache/memory.h"
 
 namespace plumbline::native {
 
@@ -28,7 +31,8 @@ struct CacheGrowth {
 class NativeCache : public Cache {
  public:
   // `engine` identifies the engine that made it.
-  NativeCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine);
+  NativeCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine,
+              std::shared_ptr<CacheMemory> memory);
 
   const CacheSpec& spec() const final { return spec_; }
   std::int64_t length(SequenceId sequence) const final;
@@ -48,7 +52,7 @@ class NativeCache : public Cache {
   // another number of elements, when there is no room, and (write_prefill) for a sequence that is not empty.
   void write_prefill(SequenceId sequence, std::span<const float> keys, std::span<const float> values);
   void update(SequenceId sequence, std::span<const float> keys, std::span<const float> values);
-  // The tokens held, good until the next call that is not const.
+  // The tokens held, good until the next call that is not const. On the host: from other memory, a copy.
   CacheSlice view(int layer, SequenceId sequence);
 
   // How many of the tokens held would remain when `tokens` more come: all of them, but for a full ring.
@@ -61,6 +65,11 @@ class NativeCache : public Cache {
   CacheSlice append(int layer, SequenceId sequence, const float* keys, const float* values);
   // What append() gave, as it is now.
   CacheSlice pending(int layer, SequenceId sequence);
+  // In place of append(): where the new tokens of (layer, sequence) go, to be asked exactly once in a
+  // transaction, before whatever writes there; and then all its tokens, the new ones among them. In the dtype
+  // of the spec, in the cache's memory; the places stay until the end of the transaction.
+  RunList<StoredRun> pending_room(int layer, SequenceId sequence);
+  RunList<StoredRun> pending_runs(int layer, SequenceId sequence) const;
   // A copy, [length, kv_heads, head_dim] in the dtype of the spec; and the way back. Tokens that were there
   // at begin() are written too, until a rollback.
   Tensor read_pending(int layer, SequenceId sequence, CachePart part) const;
@@ -72,6 +81,7 @@ class NativeCache : public Cache {
 
  protected:
   using Runs = RunList<StoredRun>;
+  CacheMemory& memory() const { return *memory_; }
   RunFormat format() const { return {spec_.dtype, shape_.kv_heads, shape_.head_dim}; }
   // The open transaction's.
   std::span<const CacheGrowth> growth() const { return growth_; }
@@ -104,6 +114,7 @@ class NativeCache : public Cache {
   CacheSpec spec_;
   CacheShape shape_;
   std::uint64_t engine_;
+  std::shared_ptr<CacheMemory> memory_;
   std::vector<std::int64_t> lengths_;  // by sequence
   std::vector<CacheGrowth> growth_;    // of the open transaction
   bool open_ = false;
@@ -112,9 +123,10 @@ class NativeCache : public Cache {
 };
 
 // Throws Error for what the fields of the spec say and no cache can do together, a dtype that is not floating
-// or is f64, and more than this machine's memory.
+// or is f64, and more than there is of the memory.
 std::unique_ptr<NativeCache> make_native_cache(const CacheSpec& spec, const CacheShape& shape,
-                                               std::uint64_t engine);
+                                               std::uint64_t engine,
+                                               std::shared_ptr<CacheMemory> memory = host_memory());
 
 // Rolls back unless committed.
 class CacheTransaction {
@@ -122,8 +134,12 @@ class CacheTransaction {
   CacheTransaction(NativeCache& cache, std::span<const CacheGrowth> growth) : cache_(&cache) {
     cache.begin(growth);
   }
+  // A rollback fails only with the device that holds the cache, and then something else has said so.
   ~CacheTransaction() {
-    if (cache_ != nullptr) cache_->rollback();
+    try {
+      if (cache_ != nullptr) cache_->rollback();
+    } catch (const std::exception&) {
+    }
   }
   CacheTransaction(const CacheTransaction&) = delete;
   CacheTransaction& operator=(const CacheTransaction&) = delete;

@@ -14,15 +14,16 @@ constexpr std::int64_t kFewestSpare = 16;  // slots beyond what a block needs wh
 
 }  // namespace
 
-ConcatCache::ConcatCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine)
-    : NativeCache(spec, shape, engine) {}
+ConcatCache::ConcatCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine,
+                         std::shared_ptr<CacheMemory> memory)
+    : NativeCache(spec, shape, engine, std::move(memory)) {}
 
 CacheBlocks ConcatCache::block(std::int64_t tokens) const {
   std::int64_t slots = tokens + std::max(tokens / 8, kFewestSpare);
   if (spec().capacity > 0) slots = std::min(slots, spec().capacity);
   const std::int64_t bytes = 2 * slots * shape().row() * static_cast<std::int64_t>(dtype_size(spec().dtype));
   return with_memory(fmt::format("{} tokens of a layer", slots), bytes, "native cache", "",
-                     [&] { return CacheBlocks(spec(), shape(), 1, slots); });
+                     [&] { return CacheBlocks(memory(), spec(), shape(), 1, slots); });
 }
 
 std::int64_t ConcatCache::forgotten(SequenceId sequence, std::int64_t tokens) const {
@@ -53,7 +54,8 @@ NativeCache::Runs ConcatCache::room(int layer, SequenceId sequence) {
   auto entry = entries_.find(place);
   if (entry == entries_.end() || entry->second.slots() < past + added) {
     CacheBlocks grown = block(past + added);
-    for (const StoredRun& old : runs(layer, sequence, false)) copy_run(format(), grown.run(0, 0, past), old);
+    for (const StoredRun& old : runs(layer, sequence, false))
+      memory().copy_run(format(), grown.run(0, 0, past), old);
     entry = pending_.insert_or_assign(place, std::move(grown)).first;
   }
   Runs to;
@@ -71,7 +73,7 @@ void ConcatCache::put(Entries entries) {
 
 void ConcatCache::preserve(int layer, SequenceId sequence) {
   if (pending_.contains({sequence, layer})) return;  // a copy already
-  for (const StoredRun& run : runs(layer, sequence, false)) saved_.save(format(), run);
+  for (const StoredRun& run : runs(layer, sequence, false)) saved_.save(memory(), format(), run);
 }
 
 void ConcatCache::publish() {
@@ -82,7 +84,7 @@ void ConcatCache::publish() {
 
 void ConcatCache::discard() {
   pending_.clear();
-  saved_.restore(format());
+  saved_.restore(memory(), format());
 }
 
 void ConcatCache::forget(SequenceId sequence, std::int64_t begin, std::int64_t end) {
@@ -99,8 +101,8 @@ void ConcatCache::forget(SequenceId sequence, std::int64_t begin, std::int64_t e
     if (rest == 0 && found->second.slots() < 2 * (kept + kFewestSpare))
       continue;  // cropped: its slots are free
     CacheBlocks smaller = block(kept);
-    copy_run(format(), smaller.run(0, 0, begin), found->second.run(0, 0, begin));
-    copy_run(format(), smaller.run(0, begin, rest), found->second.run(0, end, rest));
+    memory().copy_run(format(), smaller.run(0, 0, begin), found->second.run(0, 0, begin));
+    memory().copy_run(format(), smaller.run(0, begin, rest), found->second.run(0, end, rest));
     shorter.insert_or_assign({sequence, layer}, std::move(smaller));
   }
   put(std::move(shorter));
@@ -116,7 +118,7 @@ void ConcatCache::copy(SequenceId from, SequenceId to) {
       continue;
     }
     CacheBlocks made = block(tokens);
-    copy_run(format(), made.run(0, 0, tokens), found->second.run(0, 0, tokens));
+    memory().copy_run(format(), made.run(0, 0, tokens), found->second.run(0, 0, tokens));
     copies.insert_or_assign({to, layer}, std::move(made));
   }
   put(std::move(copies));
@@ -131,7 +133,7 @@ std::int64_t ConcatCache::bytes() const {
 void ConcatCache::fill_free_slots(float value) {
   for (const auto& [place, block] : entries_) {
     const std::int64_t held = length(place.first);
-    fill_run(format(), block.run(0, held, block.slots() - held), value);
+    memory().fill_run(format(), block.run(0, held, block.slots() - held), value);
   }
 }
 

@@ -14,7 +14,8 @@ namespace plumbline::native {
 
 class ConcatCache final : public NativeCache {
  public:
-  ConcatCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine);
+  ConcatCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine,
+              std::shared_ptr<CacheMemory> memory);
   std::int64_t bytes() const override;
   void fill_free_slots(float value) override;
 

@@ -1,6 +1,7 @@
 #include "impl/cache/fixed.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -8,14 +9,16 @@
 
 namespace plumbline::native {
 
-FixedCache::FixedCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine)
-    : NativeCache(spec, shape, engine),
-      prefill_(spec, shape, shape.layers * spec.max_sequences, spec.prefill_capacity),
-      ring_(spec, shape, shape.layers * spec.max_sequences, spec.capacity - spec.prefill_capacity),
+FixedCache::FixedCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine,
+                       std::shared_ptr<CacheMemory> memory)
+    : NativeCache(spec, shape, engine, std::move(memory)),
+      prefill_(this->memory(), spec, shape, shape.layers * spec.max_sequences, spec.prefill_capacity),
+      ring_(this->memory(), spec, shape, shape.layers * spec.max_sequences,
+            spec.capacity - spec.prefill_capacity),
       now_(static_cast<std::size_t>(spec.max_sequences)),
       next_(now_) {
-  prefill_.zero();
-  ring_.zero();
+  prefill_.zero(this->memory());
+  ring_.zero(this->memory());
 }
 
 bool FixedCache::fits_prefill(const Filling& now, std::int64_t tokens) const {
@@ -87,13 +90,13 @@ NativeCache::Runs FixedCache::room(int layer, SequenceId sequence) {
   }
   add_ring(to, block(layer, sequence), after, after.count - added, after.count);
   if (before.count + added > ring_.slots()) {  // over tokens that come back with a rollback
-    for (const StoredRun& run : to) saved_.save(format(), run);
+    for (const StoredRun& run : to) saved_.save(memory(), format(), run);
   }
   return to;
 }
 
 void FixedCache::preserve(int layer, SequenceId sequence) {
-  for (const StoredRun& run : runs(layer, sequence, true)) saved_.save(format(), run);
+  for (const StoredRun& run : runs(layer, sequence, true)) saved_.save(memory(), format(), run);
 }
 
 void FixedCache::publish() {
@@ -105,7 +108,7 @@ void FixedCache::publish() {
 }
 
 void FixedCache::discard() {
-  saved_.restore(format());
+  saved_.restore(memory(), format());
 }
 
 }  // namespace plumbline::native

@@ -14,7 +14,8 @@ namespace plumbline::native {
 
 class FixedCache final : public NativeCache {
  public:
-  FixedCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine);
+  FixedCache(const CacheSpec& spec, const CacheShape& shape, std::uint64_t engine,
+             std::shared_ptr<CacheMemory> memory);
   std::int64_t bytes() const override { return prefill_.bytes() + ring_.bytes(); }
   void fill_free_slots(float value) override;
 

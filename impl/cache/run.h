@@ -65,14 +65,13 @@ struct RunFormat {
   DType dtype = DType::f32;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
+  std::int64_t row() const { return kv_heads * head_dim; }
 };
 
-// `rows`: [tokens, kv_heads, head_dim], contiguous, in the run's dtype.
-void read_run(const RunFormat& format, const StoredRun& run, CachePart part, std::byte* rows);
-void write_run(const RunFormat& format, const StoredRun& run, CachePart part, const std::byte* rows);
-// Keys and values; as many tokens in both, which may not overlap.
-void copy_run(const RunFormat& format, const StoredRun& to, const StoredRun& from);
-// `value` in every element of keys and values.
-void fill_run(const RunFormat& format, const StoredRun& run, float value);
+// Tokens whose rows lie at `rows` as [tokens, kv_heads, head_dim]; for one part, so keys and values are the
+// same.
+inline StoredRun contiguous_run(const RunFormat& format, std::byte* rows, std::int64_t tokens) {
+  return {rows, rows, tokens, format.row(), format.head_dim};
+}
 
 }  // namespace plumbline::native

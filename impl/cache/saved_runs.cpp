@@ -1,24 +1,53 @@
 #include "impl/cache/saved_runs.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace plumbline::native {
+namespace {
 
-void SavedRuns::save(const RunFormat& format, const StoredRun& run) {
-  const auto bytes =
-      static_cast<std::size_t>(run.tokens * format.kv_heads * format.head_dim) * dtype_size(format.dtype);
-  Saved saved{run, std::vector<std::byte>(bytes), std::vector<std::byte>(bytes)};
-  read_run(format, run, CachePart::key, saved.keys.data());
-  read_run(format, run, CachePart::value, saved.values.data());
-  saved_.push_back(std::move(saved));
+// A full ring saves some rows in every step, which shall not ask for memory in every step: chunks of this
+// size are used again, up to so many of them. Larger ones hold whole sequences and are given back.
+constexpr std::size_t kChunk = std::size_t{1} << 20;
+constexpr std::size_t kKept = 16;
+
+}  // namespace
+
+std::byte* SavedRuns::room(CacheMemory& memory, std::size_t bytes) {
+  while (chunk_ < chunks_.size() && chunks_[chunk_].bytes - used_ < bytes) {
+    ++chunk_;
+    used_ = 0;
+  }
+  if (chunk_ == chunks_.size()) {
+    const std::size_t size = std::max(bytes, kChunk);
+    chunks_.push_back({memory.allocate(size), size});
+  }
+  std::byte* const at = chunks_[chunk_].block->data() + used_;
+  used_ += bytes;
+  return at;
 }
 
-void SavedRuns::restore(const RunFormat& format) {
-  for (auto saved = saved_.rbegin(); saved != saved_.rend(); ++saved) {
-    write_run(format, saved->place, CachePart::key, saved->keys.data());
-    write_run(format, saved->place, CachePart::value, saved->values.data());
+void SavedRuns::save(CacheMemory& memory, const RunFormat& format, const StoredRun& run) {
+  const std::size_t bytes = static_cast<std::size_t>(run.tokens * format.row()) * dtype_size(format.dtype);
+  StoredRun copy = contiguous_run(format, room(memory, 2 * bytes), run.tokens);
+  copy.values += bytes;
+  memory.copy_run(format, copy, run);
+  saved_.push_back({run, copy});
+}
+
+void SavedRuns::restore(CacheMemory& memory, const RunFormat& format) {
+  const std::vector<Saved> saved = std::exchange(saved_, {});
+  for (auto each = saved.rbegin(); each != saved.rend(); ++each) {
+    memory.copy_run(format, each->place, each->copy);
   }
+  clear();
+}
+
+void SavedRuns::clear() {
   saved_.clear();
+  std::erase_if(chunks_, [](const Chunk& chunk) { return chunk.bytes > kChunk; });
+  chunks_.resize(std::min(chunks_.size(), kKept));
+  chunk_ = used_ = 0;
 }
 
 }  // namespace plumbline::native

@@ -1,6 +1,4 @@
 // Which caches can be made.
-#include <unistd.h>
-
 #include <new>
 
 #include <fmt/format.h>
@@ -63,27 +61,26 @@ void check_room(const CacheSpec& spec, const CacheShape& shape) {
   }
 }
 
-void check_memory(const CacheSpec& spec, const CacheShape& shape) {
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  const double needed = spec.kind == CacheKind::fixed ? bytes_needed(spec, shape) : 0.0;
-  const bool fits = needed <= memory;
+void check_memory(const CacheSpec& spec, const CacheShape& shape, const CacheMemory& memory) {
+  if (spec.kind != CacheKind::fixed) return;
+  const double needed = bytes_needed(spec, shape);
+  const MemoryLimit limit = memory.limit();
+  const bool fits = needed <= limit.bytes;
   if (!fits) {
-    refuse(fmt::format("a capacity of {} tokens needs {:.0f} bytes, this machine has {:.0f}", spec.capacity,
-                       needed, memory));
+    refuse(fmt::format("a capacity of {} tokens needs {:.0f} bytes, {}", spec.capacity, needed, limit.text));
   }
 }
 
 }  // namespace
 
 std::unique_ptr<NativeCache> make_native_cache(const CacheSpec& spec, const CacheShape& shape,
-                                               std::uint64_t engine) {
+                                               std::uint64_t engine, std::shared_ptr<CacheMemory> memory) {
   check_form(spec);
   check_room(spec, shape);
-  check_memory(spec, shape);
+  check_memory(spec, shape, *memory);
   try {
-    if (spec.kind == CacheKind::fixed) return std::make_unique<FixedCache>(spec, shape, engine);
-    return std::make_unique<ConcatCache>(spec, shape, engine);
+    if (spec.kind == CacheKind::fixed) return std::make_unique<FixedCache>(spec, shape, engine, memory);
+    return std::make_unique<ConcatCache>(spec, shape, engine, memory);
   } catch (const std::bad_alloc&) {
     refuse(fmt::format("there is no memory for a capacity of {} tokens: {:.0f} bytes", spec.capacity,
                        bytes_needed(spec, shape)));

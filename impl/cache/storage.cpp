@@ -1,11 +1,9 @@
 #include "impl/cache/storage.h"
 
-#include <cstring>
-
 namespace plumbline::native {
 
-CacheBlocks::CacheBlocks(const CacheSpec& spec, const CacheShape& shape, std::int64_t blocks,
-                         std::int64_t slots)
+CacheBlocks::CacheBlocks(CacheMemory& memory, const CacheSpec& spec, const CacheShape& shape,
+                         std::int64_t blocks, std::int64_t slots)
     : slots_(slots), element_(dtype_size(spec.dtype)) {
   const bool interleaved = spec.packing == CachePacking::interleaved;
   const std::int64_t parts = interleaved ? 2 : 1;
@@ -32,21 +30,21 @@ CacheBlocks::CacheBlocks(const CacheSpec& spec, const CacheShape& shape, std::in
   block_stride_ = (separate ? 1 : 2) * slots * row;
   if (spec.packing == CachePacking::concatenated) value_offset_ = slots * row;
   bytes_ = static_cast<std::size_t>(blocks * block_stride_) * element_;
-  keys_ = HugePages(bytes_);
-  if (separate) values_ = HugePages(bytes_);
+  keys_ = memory.allocate(bytes_);
+  if (separate) values_ = memory.allocate(bytes_);
 }
 
 StoredRun CacheBlocks::run(std::int64_t block, std::int64_t slot, std::int64_t tokens) const {
   const auto first = static_cast<std::size_t>(block * block_stride_ + slot * token_stride_) * element_;
-  std::byte* keys = keys_.get() + first;
+  std::byte* keys = keys_->data() + first;
   std::byte* values =
-      values_ ? values_.get() + first : keys + static_cast<std::size_t>(value_offset_) * element_;
+      values_ ? values_->data() + first : keys + static_cast<std::size_t>(value_offset_) * element_;
   return {keys, values, tokens, token_stride_, head_stride_};
 }
 
-void CacheBlocks::zero() {
-  if (keys_) std::memset(keys_.get(), 0, bytes_);
-  if (values_) std::memset(values_.get(), 0, bytes_);
+void CacheBlocks::zero(CacheMemory& memory) {
+  memory.zero(keys_->data(), bytes_);
+  if (values_) memory.zero(values_->data(), bytes_);
 }
 
 }  // namespace plumbline::native

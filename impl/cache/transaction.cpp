@@ -49,7 +49,7 @@ void NativeCache::write(int layer, SequenceId sequence, const float* keys, const
     const float* from = rows;
     for (const StoredRun& run : to) {
       const std::int64_t count = run.tokens * shape_.row();
-      write_run(format(), run, part, stored(from, count));
+      memory_->write_run(format(), run, part, stored(from, count));
       from += count;
     }
   }
@@ -58,6 +58,16 @@ void NativeCache::write(int layer, SequenceId sequence, const float* keys, const
 CacheSlice NativeCache::pending(int layer, SequenceId sequence) {
   require(open_, "cache: no forward pass");
   return slice(runs(layer, sequence, true));
+}
+
+RunList<StoredRun> NativeCache::pending_room(int layer, SequenceId sequence) {
+  require(open_, "cache: no forward pass");
+  return room(layer, sequence);
+}
+
+RunList<StoredRun> NativeCache::pending_runs(int layer, SequenceId sequence) const {
+  require(open_, "cache: no forward pass");
+  return runs(layer, sequence, true);
 }
 
 Tensor NativeCache::read_pending(int layer, SequenceId sequence, CachePart part) const {
@@ -70,7 +80,7 @@ void NativeCache::replace_pending(int layer, SequenceId sequence, CachePart part
   preserve(layer, sequence);
   const std::byte* from = rows.bytes().data();
   for (const StoredRun& run : runs(layer, sequence, true)) {
-    write_run(format(), run, part, from);
+    memory_->write_run(format(), run, part, from);
     from += static_cast<std::size_t>(run.tokens * shape_.row()) * dtype_size(spec_.dtype);
   }
 }
@@ -85,8 +95,8 @@ void NativeCache::commit() {
 }
 
 void NativeCache::rollback() {
-  discard();
   open_ = false;
+  discard();
 }
 
 void NativeCache::write_prefill(SequenceId sequence, std::span<const float> keys,
