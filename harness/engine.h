@@ -103,7 +103,8 @@ class ProbeSink {
   virtual Access access(const ProbeId& id) const = 0;
   virtual void receive(const ProbeId& id, const TensorView& view) = 0;
   // Called instead of receive() where access() says `write`: what is left in the view is what the engine goes
-  // on with (interventions, exact inputs for inner ops).
+  // on with (interventions, exact inputs for inner ops). The view is on the host, wherever the engine
+  // computes.
   virtual void modify(const ProbeId& id, const MutableTensorView& view);
 };
 
@@ -115,7 +116,7 @@ class NullSink final : public ProbeSink {
 };
 
 // f32 logits (f64 for an f64 engine), one entry per step in call order: [0 | 1 | tokens, vocab_size]. The
-// views live until the engine's next forward() call.
+// views live until the engine's next forward() call, and may be on its device.
 struct Logits {
   std::vector<TensorView> steps;
 };
@@ -128,7 +129,12 @@ struct EngineInfo {
   std::string isa;  // instruction set in use: "avx512", "avx2", "scalar", "sm_90", "libtorch"
   int threads = 1;
   Precision precision = {};  // where it rounds otherwise than once to storage
+  // Whether every output has the same bits whole or in chunks, cached or not. False: from run to run and
+  // beside others alone.
+  bool one_order = true;
 };
+
+class Sampler;  // harness/sampling.h
 
 class Engine {
  public:
@@ -146,6 +152,10 @@ class Engine {
   // cache, a cache of another engine, positions that do not match the tokens or are negative, or capacity
   // exceeded; the cache is then as it was.
   virtual Logits forward(std::span<const SequenceStep> steps, Cache& cache, ProbeSink& sink) = 0;
+
+  // A sampler that draws from logits where forward() leaves them, on the engine's device; it takes those on
+  // the host too. Null where that is the host. The engine must outlive it. `seed`: of its own stream.
+  virtual std::shared_ptr<Sampler> device_sampler(std::uint64_t seed) const;
 
   // Waits for the device and copies; a plain copy for host views.
   virtual Tensor to_host(const TensorView& view) = 0;

@@ -38,7 +38,9 @@ void validate(const SamplingParams& params);
 
 // What one token is chosen from. Nothing is kept of it.
 struct SamplingStep {
-  TensorView logits;                 // [vocab] on the host; f32, bf16 or f16: widened to f32 first
+  // [vocab]; f32, bf16 or f16: widened to f32 first. On the host, or on the device of the engine that made
+  // the sampler.
+  TensorView logits;
   std::span<const TokenId> history;  // all tokens so far: the prompt's and the generated ones
   std::int64_t generated = 0;        // how many at the end of `history` were generated
   // In [0, 1). Decides the draw by inverse CDF over the kept tokens in id order: the first whose cumulative
@@ -60,6 +62,8 @@ class Sampler {
   // greedy emits .logits, .penalized and .token only. Throws what the two validate() throw, and Error, before
   // anything is drawn, for logits with a NaN, none above -inf, or, unless greedy, one that is +inf.
   virtual TokenId sample(const SamplingStep& step, const SamplingParams& params, ProbeSink& sink) = 0;
+  // Whether the logits may lie on the device of the engine that made it; else they must be on the host.
+  virtual bool takes_device_logits() const { return false; }
 };
 
 }  // namespace plumbline

@@ -1,6 +1,5 @@
 #include "impl/cpu/emitter.h"
 
-#include "harness/error.h"
 #include "impl/half.h"
 
 namespace plumbline::native {
@@ -27,13 +26,6 @@ void Emitter::tensor(OpSite site, const BatchStep& step, float* data, const Shap
   narrow(dtype, data, shape.elements(), static_cast<std::byte*>(view.mutable_data));
   tensor(site, step, view);
   if (wanted == Access::write) widen(dtype, shown.bytes().data(), shape.elements(), data);
-}
-
-void Emitter::discrete(OpSite site, const BatchStep& step, const TensorView& view) const {
-  const ProbeId id{site, step.sequence};
-  const Access wanted = sink_.access(id);
-  if (wanted == Access::write) throw Error("cannot be written: it is discrete", site_name(site));
-  if (wanted == Access::read) sink_.receive(id, view);
 }
 
 void Emitter::rows(OpSite site, float* buffer, std::int64_t width) const {

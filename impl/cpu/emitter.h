@@ -2,7 +2,7 @@
 #pragma once
 
 #include "harness/engine.h"
-#include "impl/cpu/batch.h"
+#include "impl/batch.h"
 
 namespace plumbline::native {
 
@@ -19,8 +19,6 @@ class Emitter {
   // of the dtype that the engine keeps the probe in, and the sink sees that dtype.
   void tensor(OpSite site, const BatchStep& step, float* data, const Shape& shape) const;
   void tensor(OpSite site, const BatchStep& step, const MutableTensorView& view) const;
-  // A discrete tensor of one sequence, for reading only.
-  void discrete(OpSite site, const BatchStep& step, const TensorView& view) const;
   // Each sequence's rows of a buffer [rows, width].
   void rows(OpSite site, float* buffer, std::int64_t width) const;
   // The same with rows of [heads, head_dim].

@@ -1,19 +1,20 @@
 #include "impl/cpu/engine.h"
 
 #include <algorithm>
-#include <atomic>
 #include <mutex>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "harness/error.h"
+#include "impl/batch.h"
 #include "impl/cache.h"
+#include "impl/cache/shape.h"
 #include "impl/config.h"
-#include "impl/cpu/batch.h"
 #include "impl/cpu/forward.h"
 #include "impl/cpu/model_weights.h"
-#include "impl/cpu/rope.h"
+#include "impl/engine_number.h"
+#include "impl/inverse_frequencies.h"
 #include "impl/weights.h"
 
 namespace plumbline::native {
@@ -26,12 +27,6 @@ int thread_count(int asked) {
   }
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   return asked > 0 ? asked : std::max(cores, 1);
-}
-
-// Never reused, unlike an address: a cache outlives its engine in a caller's hands now and then.
-std::uint64_t next_engine_number() {
-  static std::atomic<std::uint64_t> last{0};
-  return ++last;
 }
 
 class CpuEngine final : public Engine {
@@ -60,7 +55,7 @@ class CpuEngine final : public Engine {
     return hash_;
   }
   std::unique_ptr<Cache> make_cache(const CacheSpec& spec) const override {
-    return make_native_cache(spec, cache_shape(), number_);
+    return make_native_cache(spec, cache_shape(config_), number_);
   }
   Logits forward(std::span<const SequenceStep> steps, Cache& cache, ProbeSink& sink) override;
   Tensor to_host(const TensorView& view) override { return copy_host(view); }
@@ -71,12 +66,6 @@ class CpuEngine final : public Engine {
     Checkpoint checkpoint(directory);
     checkpoint.check(config);
     return checkpoint;
-  }
-  CacheShape cache_shape() const {
-    const std::vector<LayerType>& types = config_.layer_types;
-    const bool slides = std::find(types.begin(), types.end(), LayerType::sliding_attention) != types.end();
-    return {static_cast<int>(config_.num_hidden_layers), config_.num_key_value_heads, config_.head_dim,
-            slides};
   }
 
   const std::uint64_t number_ = next_engine_number();

@@ -8,7 +8,7 @@
 #include "impl/cpu/rms_norm.h"
 #include "impl/cpu/rope.h"
 #include "impl/cpu/silu_mul.h"
-#include "impl/mask.h"
+#include "impl/input_probes.h"
 #include "impl/memory.h"
 
 namespace plumbline::native {
@@ -24,12 +24,13 @@ class ForwardPass {
         model_(model),
         batch_(batch),
         cache_(cache),
+        sink_(sink),
         emit_(sink, batch, context.storage, model.precision),
         w_(workspace) {}
 
   void run() {
     size_workspace();
-    emit_inputs();
+    emit_inputs(batch_, config_, sink_);
     rotary_tables();
     embed();
     for (int layer = 0; layer < static_cast<int>(config_.num_hidden_layers); ++layer) {
@@ -41,8 +42,6 @@ class ForwardPass {
 
  private:
   void size_workspace();
-  void emit_inputs();
-  void emit_mask(Probe probe, const BatchStep& step, std::optional<std::int64_t> window);
   void rotary_tables();
   void embed();
   void attention_block(int layer, const LayerWeights& weights);
@@ -55,7 +54,6 @@ class ForwardPass {
   void project(OpSite site, const LinearWeights& weights, const std::vector<float>& in,
                std::vector<float>& out);
   void add_to_stream(OpSite site);
-  std::optional<std::int64_t> window(int layer) const;
 
   const CpuContext& context_;
   const ModelConfig& config_;
@@ -63,6 +61,7 @@ class ForwardPass {
   const Model& model_;
   const Batch& batch_;
   NativeCache& cache_;
+  ProbeSink& sink_;
   Emitter emit_;
   Workspace& w_;
 };
@@ -79,38 +78,6 @@ void ForwardPass::size_workspace() {
   w_.inv_freq.resize(batch_.steps.size() * model_.inv_freq.size());
   resize_floats(w_.head_input, batch_.logit_rows, config_.hidden_size, "the inputs of the logits");
   resize_floats(w_.logits, batch_.logit_rows, config_.vocab_size, "the logits");
-}
-
-std::optional<std::int64_t> ForwardPass::window(int layer) const {
-  const bool slides = config_.layer_types[static_cast<std::size_t>(layer)] == LayerType::sliding_attention;
-  return slides ? config_.sliding_window : std::nullopt;
-}
-
-void ForwardPass::emit_mask(Probe probe, const BatchStep& step, std::optional<std::int64_t> window) {
-  const OpSite site{probe, -1};
-  if (!emit_.wants(site, step)) return;
-  const Tensor mask = allowed_mask(step.rows, step.past, window);
-  emit_.discrete(site, step, mask.view());
-}
-
-void ForwardPass::emit_inputs() {
-  const std::vector<LayerType>& types = config_.layer_types;
-  const bool alike = std::adjacent_find(types.begin(), types.end(), std::not_equal_to<>()) == types.end();
-  for (const BatchStep& step : batch_.steps) {
-    const OpSite ids{Probe::input_ids, -1};
-    if (emit_.wants(ids, step)) {
-      const std::vector<std::int64_t> wide(step.tokens.begin(), step.tokens.end());
-      emit_.discrete(ids, step, TensorView(wide.data(), DType::i64, {step.rows}));
-    }
-    emit_.discrete({Probe::position_ids, -1}, step,
-                   TensorView(step.positions.data(), DType::i64, {step.rows}));
-    if (alike) {
-      emit_mask(Probe::attention_mask, step, window(0));
-    } else {
-      emit_mask(Probe::attention_mask_full, step, std::nullopt);
-      emit_mask(Probe::attention_mask_sliding, step, config_.sliding_window);
-    }
-  }
 }
 
 void ForwardPass::rotary_tables() {
@@ -204,7 +171,7 @@ void ForwardPass::attend(int layer, const BatchStep& step) {
   in.kv_heads = config_.num_key_value_heads;
   in.head_dim = config_.head_dim;
   in.scale = static_cast<float>(derived_.attention_scale);
-  in.window = window(layer);
+  in.window = window_of(config_, layer);
   float* out = w_.context.data() + step.first_row * derived_.query_dim;
 
   const OpSite scores_site{Probe::scores, layer};

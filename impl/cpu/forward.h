@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "harness/engine.h"
+#include "impl/batch.h"
 #include "impl/cache.h"
-#include "impl/cpu/batch.h"
 #include "impl/cpu/context.h"
 #include "impl/cpu/emitter.h"
 #include "impl/cpu/model_weights.h"

@@ -1,22 +1,12 @@
 #include "impl/cpu/model_weights.h"
 
-#include <algorithm>
-#include <cmath>
-#include <vector>
-
 #include <fmt/format.h>
 
-#include "harness/error.h"
 #include "impl/half.h"
+#include "impl/rounded_tensor.h"
 
 namespace plumbline::native {
 namespace {
-
-const SafetensorsEntry& tensor_of(const Checkpoint& checkpoint, const std::string& name) {
-  const auto found = checkpoint.tensors().find(name);
-  require(found != checkpoint.tensors().end(), "model weights: the checkpoint was not checked");
-  return found->second;
-}
 
 StoredMatrix matrix_at(const std::byte* data, DType dtype) {
   if (dtype == DType::bf16) return reinterpret_cast<const Bf16*>(data);
@@ -32,36 +22,24 @@ const std::byte* ModelWeights::in_place(const SafetensorsEntry& tensor, DType dt
 }
 
 const std::byte* ModelWeights::converted(const Checkpoint& checkpoint, const std::string& name, DType dtype) {
-  constexpr std::int64_t kChunk = 4096;
-  const SafetensorsEntry& tensor = tensor_of(checkpoint, name);
-  const std::int64_t count = tensor.shape.elements();
+  const std::int64_t count = checked_tensor(checkpoint, name).shape.elements();
   std::byte* const to = converted_.emplace_back(static_cast<std::size_t>(count), dtype).data();
-  std::vector<float> wide(kChunk);
-  std::vector<std::byte> narrowed(kChunk * sizeof(float));
-  for (std::int64_t i = 0; i < count; i += kChunk) {
-    const std::int64_t size = std::min(kChunk, count - i);
-    widen(tensor.dtype, tensor.bytes.data() + i * static_cast<std::int64_t>(dtype_size(tensor.dtype)), size,
-          wide.data());
-    narrow(storage_, wide.data(), size, narrowed.data());
-    widen(storage_, narrowed.data(), size, wide.data());
-    if (!std::all_of(wide.begin(), wide.begin() + size, [](float value) { return std::isfinite(value); })) {
-      throw Error(fmt::format("has values that are infinite in {}", dtype_name(storage_)),
-                  checkpoint.where(name), "a storage dtype of a larger range");
-    }
-    narrow(dtype, wide.data(), size, to + i * static_cast<std::int64_t>(dtype_size(dtype)));
-  }
+  for_rounded_chunks(checkpoint, name, storage_, [&](std::int64_t first, std::span<const float> values) {
+    narrow(dtype, values.data(), static_cast<std::int64_t>(values.size()),
+           to + first * static_cast<std::int64_t>(dtype_size(dtype)));
+  });
   return to;
 }
 
 const float* ModelWeights::vector(const Checkpoint& checkpoint, const std::string& name) {
   const std::byte* there =
-      storage_ == DType::f32 ? in_place(tensor_of(checkpoint, name), DType::f32) : nullptr;
+      storage_ == DType::f32 ? in_place(checked_tensor(checkpoint, name), DType::f32) : nullptr;
   if (there == nullptr) there = converted(checkpoint, name, DType::f32);
   return reinterpret_cast<const float*>(there);
 }
 
 StoredMatrix ModelWeights::matrix(const Checkpoint& checkpoint, const std::string& name) {
-  const std::byte* there = in_place(tensor_of(checkpoint, name), storage_);
+  const std::byte* there = in_place(checked_tensor(checkpoint, name), storage_);
   return matrix_at(there != nullptr ? there : converted(checkpoint, name, storage_), storage_);
 }
 

@@ -1,20 +1,14 @@
 // Rotary position embedding (https://arxiv.org/abs/2104.09864) as Qwen2 uses it: the two halves of a head are
 // rotated against each other, not neighbouring pairs. transformers: Qwen2RotaryEmbedding,
-// apply_rotary_pos_emb; YaRN: modeling_rope_utils._compute_yarn_parameters.
+// apply_rotary_pos_emb.
 #pragma once
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
-#include "harness/model.h"
 #include "impl/cpu/context.h"
 
 namespace plumbline::native {
-
-// [head_dim / 2]: theta^(-2i / head_dim) in f32, as the formula of transformers; for YaRN, the blend of
-// extrapolated and interpolated frequencies.
-std::vector<float> inverse_frequencies(const ModelConfig& config);
 
 // cos, sin: [positions, head_dim], the second half repeats the first; inv_freq: [head_dim / 2]. The angle is
 // the f32 product of position and frequency; its cosine and sine are rounded to f32, then multiplied by

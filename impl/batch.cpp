@@ -1,4 +1,4 @@
-#include "impl/cpu/batch.h"
+#include "impl/batch.h"
 
 #include <set>
 
