@@ -4,41 +4,95 @@
 
 #include <string>
 
+#include <fmt/format.h>
+
 #include "harness/error.h"
+#include "impl/cuda/last_launch.h"
 
-namespace plumbline::native {
+namespace plumbline::native::cuda {
+namespace {
 
-void cuda_check(int status, const char* call) {
+// Nobody is left to tell: a failure while something is given back is one that an earlier call has reported.
+void ignore(cudaError_t) {}
+
+}  // namespace
+
+void check(int status, const char* call) {
   if (status == static_cast<int>(cudaSuccess)) return;
   const auto error = static_cast<cudaError_t>(status);
-  throw Error(std::string(call) + " failed: " + cudaGetErrorString(error), "cuda");
+  ignore(cudaGetLastError());  // told here, and not by the next launch too
+  throw Error(fmt::format("{} failed: {}", call, cudaGetErrorString(error)), "cuda");
+}
+
+StreamOwner::StreamOwner() {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+}
+
+StreamOwner::~StreamOwner() {
+  ignore(cudaStreamDestroy(stream_));
+}
+
+void wait(Stream stream) {
+  const cudaError_t status = cudaStreamSynchronize(stream);
+  if (status == cudaSuccess) return;
+  ignore(cudaGetLastError());
+  throw Error(fmt::format("the device stopped: {}; the last kernel launched was {}",
+                          cudaGetErrorString(status), last_launch()),
+              "cuda", "CUDA_LAUNCH_BLOCKING=1 tells which launch it was");
 }
 
 DeviceBuffer::~DeviceBuffer() {
-  // Nobody is left to tell: a failure here is one that an earlier call has reported already.
-  if (data_ != nullptr) static_cast<void>(cudaFree(data_));
+  if (data_ != nullptr) ignore(cudaFree(data_));
 }
 
-void DeviceBuffer::reserve(std::int64_t count) {
-  if (count <= capacity_) return;
-  void* grown = nullptr;
-  cuda_check(cudaMalloc(&grown, static_cast<std::size_t>(count) * sizeof(float)), "cudaMalloc");
-  float* old = data_;
-  data_ = static_cast<float*>(grown);
-  capacity_ = count;
-  if (old != nullptr) cuda_check(cudaFree(old), "cudaFree");
+bool DeviceBuffer::reserve(std::size_t bytes, std::string_view what) {
+  if (bytes <= bytes_) return false;
+  if (data_ != nullptr) check(cudaFree(data_), "cudaFree");
+  data_ = nullptr;
+  bytes_ = 0;
+  const cudaError_t status = cudaMalloc(&data_, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    ignore(cudaGetLastError());
+    data_ = nullptr;
+    throw Error(fmt::format("{} need {} bytes of device memory, {} are free", what, bytes, free_memory()),
+                "cuda", "fewer tokens at a time, a shorter cache or bf16 need less");
+  }
+  check(status, "cudaMalloc");
+  bytes_ = bytes;
+  return true;
 }
 
-void DeviceBuffer::upload(const float* host, std::int64_t count) {
-  reserve(count);
-  cuda_check(cudaMemcpy(data_, host, static_cast<std::size_t>(count) * sizeof(float), cudaMemcpyHostToDevice),
-             "cudaMemcpy to the device");
+PinnedBuffer::~PinnedBuffer() {
+  if (data_ != nullptr) ignore(cudaFreeHost(data_));
 }
 
-void DeviceBuffer::download(float* host, std::int64_t count) const {
-  require(count <= capacity_, "DeviceBuffer::download: more than there is");
-  cuda_check(cudaMemcpy(host, data_, static_cast<std::size_t>(count) * sizeof(float), cudaMemcpyDeviceToHost),
-             "cudaMemcpy from the device");
+void PinnedBuffer::reserve(std::size_t bytes) {
+  if (bytes <= bytes_) return;
+  if (data_ != nullptr) check(cudaFreeHost(data_), "cudaFreeHost");
+  data_ = nullptr;
+  bytes_ = 0;
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, bytes), "cudaMallocHost");
+  data_ = static_cast<std::byte*>(memory);
+  bytes_ = bytes;
 }
 
-}  // namespace plumbline::native
+void copy_to_host(Stream stream, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync to the host");
+  wait(stream);
+}
+
+void copy_to_device(Stream stream, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
+  wait(stream);
+}
+
+std::size_t free_memory() {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
+}
+
+}  // namespace plumbline::native::cuda

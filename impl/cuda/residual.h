@@ -1,15 +1,20 @@
-// Residual connection on the device: out = a + b, each sum rounded once to f32 (bit-equal to the CPU's).
+// Residual connection: out = a + b, each sum rounded once to f32, then to storage.
 #pragma once
 
 #include <cstdint>
 
-namespace plumbline::native {
+#include "harness/dtype.h"
+#include "impl/cuda/element.h"
+#include "impl/cuda/launch_shape.h"
 
-// `count` floats each, in device memory; out may be a or b. Queued on the default stream. Throws Error naming
-// the CUDA call that failed.
-void cuda_residual(const float* a, const float* b, std::int64_t count, float* out);
+namespace plumbline::native::cuda {
 
-// Throws Error when the device cannot run this build's kernels (compiled for another architecture).
-void cuda_check_kernels();
+template <typename T>
+PLUMBLINE_HOST_DEVICE inline T residual_of(T a, T b) {
+  return narrow<T>(widen(a) + widen(b));
+}
 
-}  // namespace plumbline::native
+// `count` elements each, on the device; out may be a or b.
+void residual(Stream stream, DType storage, const void* a, const void* b, std::int64_t count, void* out);
+
+}  // namespace plumbline::native::cuda

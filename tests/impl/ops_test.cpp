@@ -15,6 +15,7 @@
 #include "impl/cpu/rms_norm.h"
 #include "impl/cpu/rope.h"
 #include "impl/cpu/silu_mul.h"
+#include "impl/inverse_frequencies.h"
 #include "impl/mask.h"
 #include "tests/impl/support.h"
 

@@ -100,7 +100,7 @@ std::vector<float> run(Engine& engine, Cache& cache, std::span<const TokenId> to
       position_ids(cache.length(sequence), static_cast<std::int64_t>(tokens.size()));
   const SequenceStep step{sequence, tokens, positions, wanted};
   const Logits logits = engine.forward({&step, 1}, cache, sink);
-  const Tensor copy = copy_host(logits.steps.at(0));
+  const Tensor copy = engine.to_host(logits.steps.at(0));
   return {copy.values<float>().begin(), copy.values<float>().end()};
 }
 

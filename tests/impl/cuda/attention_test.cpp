@@ -1,0 +1,238 @@
+#include "impl/cuda/attention.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include <catch2/catch.hpp>
+
+#include "tests/cuda_emulation/emulation.h"
+#include "tests/impl/cuda/attention_support.h"
+#include "tests/impl/cuda/support.h"
+
+using namespace plumbline;
+using namespace plumbline::native::cuda;
+using namespace plumbline::native::cuda::testing;
+
+namespace {
+
+constexpr std::uint32_t kUnwritten = 0xffffffffu;
+
+bool same_bits(float a, float b) {
+  return bits_of(a) == bits_of(b);
+}
+
+// Keys of which the row is wrong; the first, or -1.
+std::int64_t wrong_key(const std::vector<float>& got, const std::vector<float>& expected, KeySpan written) {
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const auto key = static_cast<std::int64_t>(i);
+    const bool inside = key >= written.begin && key < written.end;
+    if (bits_of(got[i]) != (inside ? bits_of(expected[i]) : kUnwritten)) return key;
+  }
+  return -1;
+}
+
+// Every bit that a form is to leave, and that it leaves the rest alone.
+void check_result(const Problem& p, const Form& form, const Result& result) {
+  for (std::size_t s = 0; s < p.steps.size(); ++s) {
+    for (std::int64_t i = 0; i < p.steps[s].rows * p.heads; ++i) {
+      const std::int64_t query = i / p.heads, head = i % p.heads, row = p.steps[s].first_row + query;
+      const auto at = static_cast<std::size_t>(row * p.heads + head);
+      const Expected expected = expected_of(p, s, query, head);
+      const bool whole = form.part == RowPart::whole;
+      const KeySpan all{0, p.length(s)}, tile = whole ? all : result.tile_keys[static_cast<std::size_t>(row)];
+      CAPTURE(s, query, head, p.steps[s].past, p.window, p.heads, p.kv_heads, p.head_dim);
+      if (!form.in_place) REQUIRE(wrong_key(result.scores[at], expected.scores, tile) == -1);
+      std::vector<float> probs = expected.probs;
+      const KeySpan own = seen_by(p, p.steps[s].past + query);
+      // Around a row's own keys its scores stay where weights lie over them.
+      if (form.in_place && !whole) {
+        for (std::int64_t key = tile.begin; key < tile.end; ++key) {
+          const auto k = static_cast<std::size_t>(key);
+          if (key < own.begin || key >= own.end) probs[k] = expected.scores[k];
+        }
+      }
+      REQUIRE(wrong_key(result.probs[at], probs, whole ? all : form.in_place ? tile : own) == -1);
+      for (std::size_t d = 0; d < expected.context.size(); ++d) {
+        CAPTURE(d);
+        REQUIRE(bits_of(result.context[at * expected.context.size() + d]) == bits_of(expected.context[d]));
+      }
+    }
+  }
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+Problem one_step(DType storage, DType cache, std::int64_t head_dim, std::int64_t rows, std::int64_t past) {
+  Problem p;
+  p.storage = storage;
+  p.cache = cache;
+  p.heads = 6;
+  p.kv_heads = 2;
+  p.head_dim = head_dim;
+  p.steps = {{0, rows, past}};
+  return p;
+}
+
+// One of four, for one run; the settings are as before afterwards.
+class UnderSchedule {
+ public:
+  explicit UnderSchedule(unsigned number) : before_(cuda_emulation::settings()) {
+    using cuda_emulation::Order;
+    constexpr Order kOrders[] = {Order::ascending, Order::descending, Order::shuffled, Order::shuffled};
+    cuda_emulation::settings().lazy = number % 2 == 0;
+    cuda_emulation::settings().order = kOrders[number % 4];
+    cuda_emulation::settings().seed = number;
+  }
+  ~UnderSchedule() { cuda_emulation::settings() = before_; }
+  UnderSchedule(const UnderSchedule&) = delete;
+  UnderSchedule& operator=(const UnderSchedule&) = delete;
+
+ private:
+  cuda_emulation::Settings before_;
+};
+
+}  // namespace
+
+TEST_CASE("Attention on the device has the documented order of sums, in every form") {
+  Random random(11);
+  for (unsigned i = 0; i < 60; ++i) {
+    const Problem p = random_problem(random, i % 10 == 0 ? Ranges{128, 8, 330, 40, 1} : Ranges{});
+    const Form form = random_form(random);
+    CAPTURE(i, form.partial, form.in_place, form.part == RowPart::whole, form.more_keys);
+    const UnderSchedule under(i);
+    check_result(p, form, attend(p, form, i));
+  }
+}
+
+TEST_CASE("Attention on the device: the shapes of Qwen2's heads") {
+  Random random(12);
+  for (const auto& [heads, kv_heads, head_dim] :
+       {std::tuple{14, 2, 64}, {12, 2, 128}, {16, 2, 128}, {28, 4, 128}, {64, 8, 128}}) {
+    for (const std::int64_t rows : {1, 16}) {
+      Problem p = one_step(DType::bf16, DType::bf16, head_dim, rows, 150);
+      p.heads = heads;
+      p.kv_heads = kv_heads;
+      p = problem_of(random, p);
+      Form form;
+      form.partial = rows == 1;
+      form.on_16_bytes = true;
+      form.tile_queries = form.part_queries = 16;
+      check_result(p, form, attend(p, form, 3));
+    }
+  }
+}
+
+TEST_CASE("Attention on the device: the edges of key blocks, tiles and windows") {
+  Random random(13);
+  for (const std::int64_t length : {1, 63, 64, 65, 127, 128, 129, 192, 1023, 1024, 1025, 1200}) {
+    for (const std::int64_t window : {0, 1, 63, 64, 65, 128}) {
+      for (const std::int64_t rows : {1, 17}) {
+        if (rows > length) continue;
+        Problem p = one_step(DType::f32, DType::bf16, 8, rows, length - rows);
+        p.window = window;
+        p = problem_of(random, p);
+        Form form;
+        form.part = (length + window + rows) % 2 == 0 ? RowPart::allowed : RowPart::whole;
+        form.in_place = form.part == RowPart::allowed;
+        form.tile_queries = form.part_queries = 16;
+        form.partial = rows == 1;
+        CAPTURE(length, window, rows);
+        check_result(p, form, attend(p, form, 5));
+      }
+    }
+  }
+}
+
+TEST_CASE("Attention on the device: sequences whole, in parts and token by token have the same bits") {
+  Random random(14);
+  for (const std::int64_t window : {0, 30, 70}) {
+    Problem whole = one_step(DType::bf16, DType::bf16, 18, 150, 0);
+    whole.window = window;
+    whole = problem_of(random, whole);
+    Form form;
+    form.tile_queries = form.part_queries = 16;
+    const std::vector<float> expected = attend(whole, form, 1).context;
+    const std::int64_t width = whole.heads * whole.head_dim, kv_width = whole.kv_heads * whole.head_dim;
+    for (const std::int64_t chunk : {1, 37}) {
+      form.partial = chunk == 1;
+      for (std::int64_t first = 0; first < 150; first += chunk) {
+        Problem part = whole;
+        const std::int64_t rows = std::min<std::int64_t>(chunk, 150 - first);
+        part.steps = {{0, rows, first}};
+        part.queries.assign(whole.queries.begin() + first * width,
+                            whole.queries.begin() + (first + rows) * width);
+        part.keys[0].resize(static_cast<std::size_t>((first + rows) * kv_width));
+        part.values[0].resize(static_cast<std::size_t>((first + rows) * kv_width));
+        const std::vector<float> got = attend(part, form, static_cast<unsigned>(first)).context;
+        CAPTURE(window, chunk, first);
+        REQUIRE(
+            same_bits(got, {expected.begin() + first * width, expected.begin() + (first + rows) * width}));
+      }
+    }
+  }
+}
+
+TEST_CASE("Attention on the device: a forbidden key's NaN reaches nobody") {
+  Random random(15);
+  // Blocks of keys that some queries of a tile see whole and others in part, at either end.
+  for (const std::int64_t window : {0, 9, 70}) {
+    Problem p = one_step(DType::f32, DType::f32, 8, 90, 50);
+    p.window = window;
+    p = problem_of(random, p);
+    Form form;
+    form.tile_queries = form.part_queries = 16;
+    for (const bool partial : {false, true}) {
+      form.partial = partial;
+      const std::vector<float> expected = attend(p, form, 1).context;
+      for (const std::int64_t bad : {0, 64, 66, 127}) {
+        Problem other = p;
+        const std::int64_t kv_width = p.kv_heads * p.head_dim, width = p.heads * p.head_dim;
+        for (std::int64_t d = 0; d < kv_width; ++d) {
+          const auto at = static_cast<std::size_t>(bad * kv_width + d);
+          other.keys[0][at] = other.values[0][at] = std::numeric_limits<float>::quiet_NaN();
+        }
+        const std::vector<float> got = attend(other, form, 1).context;
+        for (std::int64_t row = 0; row < 90; ++row) {
+          for (std::int64_t i = row * width; i < (row + 1) * width; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            CAPTURE(window, partial, bad, row, i);
+            if (sees(p, 50 + row, bad)) {
+              REQUIRE(std::isnan(got[at]));
+            } else {
+              REQUIRE(same_bits(got[at], expected[at]));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("Attention on the device: offsets in the scratch beyond 32 bits") {
+  Random random(16);
+  const Problem p = problem_of(random, one_step(DType::f32, DType::f32, 12, 5, 80));
+  for (const bool partial : {false, true}) {
+    Form form;
+    form.far = true;
+    form.partial = partial;
+    check_result(p, form, attend(p, form, 1));
+  }
+}
+
+TEST_CASE("Attention on the device: the same bits under every schedule") {
+  Random random(17);
+  Problem p = one_step(DType::bf16, DType::f32, 20, 30, 100);
+  p.window = 77;
+  p = problem_of(random, p);
+  for (const bool partial : {false, true}) {
+    Form form;
+    form.partial = partial;
+    under_all_schedules([&](const std::string& name) {
+      CAPTURE(name, partial);
+      check_result(p, form, attend(p, form, 2));
+    });
+  }
+}
