@@ -6,6 +6,7 @@
 #include "harness/error.h"
 #include "impl/config.h"
 #include "impl/cpu/engine.h"
+#include "impl/cuda/description.h"
 #include "impl/cuda/engine.h"
 #include "impl/weights.h"
 #include "reference/version.h"
@@ -23,6 +24,7 @@ void print_machine() {
   const std::string problem = native::cuda_device_problem();
   line("cpu storage dtypes", "f32, bf16, f16");
   line("cuda", problem.empty() ? "a device is there" : "not usable: " + problem);
+  for (const auto& [name, value] : native::cuda_description()) line(name, value);
   line("LibTorch", reference::libtorch_version());
 }
 

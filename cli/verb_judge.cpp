@@ -52,7 +52,7 @@ void parse_layers(const std::string& text, JudgeOptions& options) {
 }
 
 // What a foreign trace leaves out is taken for granted, and said.
-std::vector<std::string> assumptions(const Trace& trace) {
+std::vector<std::string> assumptions(const Trace& trace, const Tolerances& tolerances) {
   const TraceMetadata& metadata = trace.metadata;
   std::vector<std::string> list;
   if (metadata.engine.empty()) list.push_back("the trace names no engine");
@@ -60,6 +60,8 @@ std::vector<std::string> assumptions(const Trace& trace) {
     list.push_back("the trace has no weight hash: taken to be of this checkpoint");
   list.push_back(fmt::format("judged as {} storage on {}", dtype_name(metadata.storage),
                              device_name({metadata.device, 0})));
+  const std::string unmeasured = tolerances.unmeasured(metadata.storage, metadata.device);
+  if (!unmeasured.empty()) list.push_back(unmeasured);
   if (metadata.storage == DType::bf16 || metadata.storage == DType::f16) {
     const Precision kept = TraceStepView(trace, 0).precision();
     const auto name = [&](Probe probe) { return dtype_name(kept_in(probe, metadata.storage, kept)); };
@@ -141,7 +143,8 @@ class Session {
   }
 
   void judge() {
-    judged_ = {options_.trace, options_.model, trace_.metadata.engine, assumptions(trace_), {}, {}, {}};
+    judged_ = {
+        options_.trace, options_.model, trace_.metadata.engine, assumptions(trace_, tolerances_), {}, {}, {}};
     judged_.judgement = plumbline::judge(trace_, *replayer_, tolerances_, judging_);
     const SuspectTrial trial(trace_, *replayer_, tolerances_, judging_.our_engine);
     const bool for_part = !options_.part.empty();

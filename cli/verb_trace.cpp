@@ -55,7 +55,7 @@ int run(const CLI::App& command, const Options& options) {
     greedy.max_new_tokens = options.steps - 1;
     NullSink nothing;
     const GenerationResult result =
-        native::generate(*engine, *native::make_sampler(), prompt, greedy, nothing);
+        native::generate(*engine, *native::sampler_for(*engine), prompt, greedy, nothing);
     tokens.insert(tokens.end(), result.tokens.begin(), result.tokens.end());
     split.resize(1 + result.tokens.size(), 1);
   }

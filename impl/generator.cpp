@@ -67,7 +67,7 @@ Generator::Generator(Engine& engine, const Tokenizer* tokenizer, GeneratorSettin
     : engine_(&engine),
       tokenizer_(tokenizer),
       settings_(std::move(settings)),
-      sampler_(make_sampler(settings_.seed)),
+      sampler_(sampler_for(engine, settings_.seed)),
       context_(std::make_shared<ContextCache>(engine, with_capacity(settings_.cache, engine))) {
   if (settings_.prefill_chunk < 1)
     throw Error(fmt::format("prefill_chunk is {}", settings_.prefill_chunk), "generator");
@@ -138,7 +138,7 @@ void Generator::crop(std::int64_t length) {
 
 void Generator::reseed(std::uint64_t seed) {
   settings_.seed = seed;
-  sampler_ = make_sampler(seed);
+  sampler_ = sampler_for(*engine_, seed);
 }
 
 void Generator::clear() {

@@ -5,19 +5,18 @@
 #include <limits>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "harness/error.h"
 #include "impl/rng.h"
+#include "impl/sampling/emit.h"
 #include "impl/sampling/filters.h"
 #include "impl/sampling/penalties.h"
+#include "impl/sampling/refusals.h"
 #include "impl/sampling/scores.h"
 
 namespace plumbline::native {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr const char* kLeftBySink = "sample: as the probe's sink left the logits";
 
 class NativeSampler final : public Sampler {
  public:
@@ -38,48 +37,20 @@ class NativeSampler final : public Sampler {
   Candidates candidates_;
 };
 
-bool wanted(const ProbeSink& sink, Probe probe) {
-  return sink.access({{probe, -1}, 0}) != ProbeSink::Access::none;
-}
-
-// Whether the sink may have changed what it was shown.
-template <typename T>
-bool emit(ProbeSink& sink, Probe probe, DType dtype, std::span<T> values) {
-  const ProbeId id{{probe, -1}, 0};
-  const ProbeSink::Access access = sink.access(id);
-  if (access == ProbeSink::Access::none) return false;
-  const MutableTensorView view(values.data(), dtype, {static_cast<std::int64_t>(values.size())});
-  if (access == ProbeSink::Access::read) sink.receive(id, view);
-  if (access == ProbeSink::Access::write) sink.modify(id, view);
-  return access == ProbeSink::Access::write;
-}
-
-TokenId emit_token(ProbeSink& sink, TokenId token) {
-  std::int64_t wide = token;
-  emit(sink, Probe::sample_token, DType::i64, std::span(&wide, 1));
-  return static_cast<TokenId>(wide);
-}
-
-[[noreturn]] void refuse_nans(std::span<const float> scores, std::int64_t nans, std::uint64_t row,
-                              const char* where) {
-  std::size_t first = 0;
-  while (!std::isnan(scores[first])) ++first;
-  throw Error(fmt::format("row {}: {} of {} logits are NaN, the first that of token {}", row, nans,
-                          scores.size(), first),
-              where, "nothing was drawn");
+std::int64_t first_nan(std::span<const float> scores) {
+  std::int64_t first = 0;
+  while (!std::isnan(scores[static_cast<std::size_t>(first)])) ++first;
+  return first;
 }
 
 // What the stages rely on: no NaN, at least one logit above -inf, and for a draw no +inf.
 // Returns the largest.
 float check(std::span<const float> scores, bool infinity_allowed, std::uint64_t row, const char* where) {
   const Census census = take_census(scores);
-  if (census.nans > 0) refuse_nans(scores, census.nans, row, where);
-  if (census.largest == -kInfinity) {
-    throw Error(fmt::format("row {}: none of {} logits is above -inf", row, scores.size()), where);
-  }
-  if (census.largest == kInfinity && !infinity_allowed) {
-    throw Error(fmt::format("row {}: the logit of token {} is infinite", row, argmax(scores)), where);
-  }
+  const auto vocab = static_cast<std::int64_t>(scores.size());
+  if (census.nans > 0) refuse_nans(row, census.nans, vocab, first_nan(scores), where);
+  if (census.largest == -kInfinity) refuse_all_dropped(row, vocab, where);
+  if (census.largest == kInfinity && !infinity_allowed) refuse_infinite(row, argmax(scores), where);
   return census.largest;
 }
 
@@ -110,6 +81,7 @@ std::span<const float> NativeSampler::emit_probabilities(ProbeSink& sink) {
 TokenId NativeSampler::sample(const SamplingStep& step, const SamplingParams& params, ProbeSink& sink) {
   validate(params);
   validate(step, params);
+  require(step.logits.device.kind == DeviceKind::cpu, "sample: the logits are not on the host");
   const bool greedy = params.temperature == 0.0;
   scores_.resize(static_cast<std::size_t>(step.logits.elements()));
   widen(step.logits, scores_);
@@ -121,13 +93,7 @@ TokenId NativeSampler::sample(const SamplingStep& step, const SamplingParams& pa
     largest = check(scores_, greedy, step.row, "sample: after the penalties");
   }
   if (greedy) return emit_token(sink, argmax(scores_));
-  // Division by a positive number keeps the order: the largest becomes +inf first, and -inf last. (NaN: 0 /
-  // 0, where the temperature is 0 in f32.)
-  if (!std::isfinite(largest / static_cast<float>(params.temperature))) {
-    throw Error(fmt::format("row {}: a temperature of {} makes the largest logit, {}, infinite", step.row,
-                            params.temperature, largest),
-                "sample");
-  }
+  require_finite_scores(step.row, params.temperature, largest);
   return sample_by_chance(step, params, sink);
 }
 
@@ -146,8 +112,7 @@ TokenId NativeSampler::sample_by_chance(const SamplingStep& step, const Sampling
   if (params.min_p > 0.0) keep_min_p(params.min_p, candidates_);
   emit_candidates(sink, Probe::sample_min_p, step.row);
   const std::span<const float> probabilities = emit_probabilities(sink);
-  double noise = step.uniform ? *step.uniform : uniform(seed_, step.row, step.step);
-  emit(sink, Probe::sample_noise, DType::f64, std::span(&noise, 1));
+  const double noise = emit_noise(sink, step.uniform ? *step.uniform : uniform(seed_, step.row, step.step));
   return emit_token(sink, draw(candidates_.ids(), probabilities, noise));
 }
 
@@ -155,6 +120,11 @@ TokenId NativeSampler::sample_by_chance(const SamplingStep& step, const Sampling
 
 std::unique_ptr<Sampler> make_sampler(std::uint64_t seed) {
   return std::make_unique<NativeSampler>(seed);
+}
+
+std::shared_ptr<Sampler> sampler_for(const Engine& engine, std::uint64_t seed) {
+  if (std::shared_ptr<Sampler> on_device = engine.device_sampler(seed)) return on_device;
+  return make_sampler(seed);
 }
 
 }  // namespace plumbline::native

@@ -210,7 +210,7 @@ TEST_CASE("3.5 long sequences and batches: a ragged batch, each sequence judged,
 }
 
 TEST_CASE("3.6 generation quality: greedy text is the golden text", "[3.6]") {
-  const std::unique_ptr<Sampler> sampler = native::make_sampler();
+  const std::shared_ptr<Sampler> sampler = native::sampler_for(subject());
   for (const Prompt& prompt : chosen_prompts()) {
     if (prompt.golden == nullptr) {
       record_skip("greedy text of " + prompt.name, "no golden continuation for these weights");

@@ -8,10 +8,10 @@
 
 #include "bench/sampler_ratios.h"
 #include "harness/checks.h"
-#include "impl/sampler.h"
 #include "phases/support/chain.h"
 #include "phases/support/sampling_grid.h"
 #include "phases/support/sides.h"
+#include "phases/support/subject_sampler.h"
 #include "phases/support/suite.h"
 #include "reference/sampler.h"
 
@@ -116,7 +116,7 @@ TEST_CASE("4B.3 the chain: each stage of Hugging Face's chain gives the same log
       if (kind == "min_p") params.min_p = value;
     }
     const SamplingStep step{tensors.at(name + ".logits").view(), history, 0, 0.5};
-    const Draw native_run = record_draw(*native::make_sampler(), step, params);
+    const Draw native_run = record_draw(*subject_sampler(), step, params);
     const Draw reference_run = record_draw(*reference::make_sampler(), step, params);
     for (const auto& [tensor, probe] : stage_of) {
       const std::string stage = std::string(probe_spec(probe).name);
@@ -206,7 +206,7 @@ TEST_CASE("4B.3 the chain: what cannot be sampled from is refused", "[4B.3]") {
     }
   };
   for (const Refusal& refusal : refusals) {
-    record_equal(refusal.what, "native", "refused", outcome(*native::make_sampler(), refusal));
+    record_equal(refusal.what, "native", "refused", outcome(*subject_sampler(), refusal));
     record_equal(refusal.what, "reference", "refused", outcome(*reference::make_sampler(), refusal));
   }
 }

@@ -18,7 +18,8 @@
 namespace plumbline::phases {
 
 void prepare() {
-  load_sides(options().quick ? LoadTokenizers::when_asked_for : LoadTokenizers::native_meanwhile);
+  load_sides(options().quick ? LoadTokenizers::when_asked_for : LoadTokenizers::native_meanwhile,
+             Sums::in_one_order);
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "harness/error.h"
+#include "impl/generation/step_logits.h"
 
 namespace plumbline::native {
 namespace {
@@ -23,6 +24,10 @@ double exponentials(std::span<const float> logits, std::vector<double>& out) {
 }
 
 }  // namespace
+
+std::span<const float> TokenLogits::values() const {
+  return source_ != nullptr ? source_->on_host() : values_;
+}
 
 std::vector<float> TokenEvent::probabilities() const {
   std::vector<double> weights;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -21,6 +22,36 @@ struct LogitsEvent {
   std::span<float> logits;    // [vocab]
 };
 
+class StepLogits;  // impl/generation/step_logits.h
+
+// A span of logits, [vocab] f32, that come to the host when they are first looked at. Good during the call.
+class TokenLogits {
+ public:
+  TokenLogits() = default;
+  TokenLogits(std::span<const float> values) : values_(values) {}  // NOLINT(google-explicit-constructor)
+  explicit TokenLogits(StepLogits& source) : source_(&source) {}
+
+  std::span<const float> values() const;
+  operator std::span<const float>() const { return values(); }  // NOLINT(google-explicit-constructor)
+  std::span<const float>::iterator begin() const;
+  std::span<const float>::iterator end() const;
+  std::size_t size() const { return values().size(); }
+  float operator[](std::size_t token) const { return values()[token]; }
+
+ private:
+  std::span<const float> values_;
+  StepLogits* source_ = nullptr;
+};
+
+// Types that are said: were they deduced, the constructor from a span would ask for them while it is
+// declared.
+inline std::span<const float>::iterator TokenLogits::begin() const {
+  return values().begin();
+}
+inline std::span<const float>::iterator TokenLogits::end() const {
+  return values().end();
+}
+
 // After the sampler. All views are good during the call.
 struct TokenEvent {
   std::size_t row = 0;        // of the batch
@@ -29,8 +60,7 @@ struct TokenEvent {
   std::int64_t position = 0;  // that the token takes
   TokenId token = 0;          // chosen
   std::string_view text;  // characters that it completes; empty in the midst of one, or without a tokenizer
-  std::span<const float>
-      logits;                  // [vocab], of the engine: without on_logits, penalties, temperature, filters
+  TokenLogits logits;     // of the engine: without on_logits, penalties, temperature, filters
   double forward_seconds = 0;  // of the forward calls since the token before
   double sampling_seconds = 0;
   double seconds = 0;  // since generation began

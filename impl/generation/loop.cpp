@@ -1,28 +1,9 @@
 #include "impl/generation/loop.h"
 
+#include "impl/generation/step_logits.h"
+
 namespace plumbline::native {
 namespace {
-
-// Logits on the host and in f32, whatever the engine computes in: sampling begins there.
-class HostLogits {
- public:
-  explicit HostLogits(Engine& engine) : engine_(engine) {}
-
-  // `view`: [1, vocab]. Good until the next call, and the engine's next forward().
-  std::span<const float> read(const TensorView& view) {
-    if (view.device.kind == DeviceKind::cpu && view.dtype == DType::f32 && view.is_contiguous())
-      return {view.as<float>(), static_cast<std::size_t>(view.elements())};
-    const Tensor host = engine_.to_host(view);
-    values_.resize(static_cast<std::size_t>(host.elements()));
-    for (std::size_t i = 0; i < values_.size(); ++i)
-      values_[i] = static_cast<float>(element_as_f64(host.view(), static_cast<std::int64_t>(i)));
-    return values_;
-  }
-
- private:
-  Engine& engine_;
-  std::vector<float> values_;
-};
 
 // One forward call for the rows that are active; false when none is.
 bool advance(Engine& engine, Sampler& sampler, std::span<Row> rows, SinkList& sink,
@@ -40,12 +21,11 @@ bool advance(Engine& engine, Sampler& sampler, std::span<Row> rows, SinkList& si
   sink.begin(steps);
   const Clock::time_point start = Clock::now();
   const Logits logits = engine.forward(steps, computed.front()->context().cache(), sink);
-  engine.synchronize();
+  if (!sampler.takes_device_logits()) engine.synchronize();  // else the token is what is waited for
   const double seconds = seconds_since(start);
-  HostLogits host(engine);
+  StepLogits row(engine, sampler);
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    const bool wanted = steps[i].logits != LogitsWanted::none;
-    const auto row = wanted ? host.read(logits.steps.at(i)) : std::span<const float>();
+    row.begin(steps[i].logits != LogitsWanted::none ? logits.steps.at(i) : TensorView());
     computed[i]->computed(steps[i], row, seconds, sampler, sink);
   }
   return true;

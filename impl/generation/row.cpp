@@ -80,13 +80,13 @@ SequenceStep Row::next_step(std::int64_t most) {
   return context_->next_step(most);
 }
 
-void Row::computed(const SequenceStep& step, std::span<const float> logits, double seconds, Sampler& sampler,
+void Row::computed(const SequenceStep& step, StepLogits& logits, double seconds, Sampler& sampler,
                    ProbeSink& sink) {
   output_.processed_tokens += static_cast<std::int64_t>(step.tokens.size());
   forward_seconds_ += seconds;
   (output_.tokens.empty() ? output_.timings.prefill : output_.timings.decode) += seconds;
   if (step.logits == LogitsWanted::none) return;
-  vocab_ = static_cast<std::int64_t>(logits.size());
+  vocab_ = logits.vocab();
   output_.exact = output_.exact && context_->exact();
   TokenId token = choose(logits, sampler, sink);
   const TokenAction action = consult(token, logits);
@@ -104,21 +104,23 @@ void Row::computed(const SequenceStep& step, std::span<const float> logits, doub
   if (reason) stop(*reason);
 }
 
-TokenId Row::choose(std::span<const float> logits, Sampler& sampler, ProbeSink& sink) {
+TokenId Row::choose(StepLogits& logits, Sampler& sampler, ProbeSink& sink) {
   const GenerationOptions& options = request_.options;
-  std::span<const float> scores = logits;
+  std::optional<TensorView> edited;
   if (request_.hooks.on_logits) {
     const Stopwatch watch(output_.timings.hooks);
-    edited_.assign(logits.begin(), logits.end());
+    const std::span<const float> own = logits.on_host();
+    edited_.assign(own.begin(), own.end());
     LogitsEvent event{number_, generated(), context_->next_position(), edited_};
     request_.hooks.on_logits(event);
-    scores = edited_;
+    edited = TensorView(edited_.data(), DType::f32, {vocab_});
   }
+  const TensorView scores = edited ? *edited : logits.for_sampler();
   sampling_seconds_ = 0;
   TokenId token = 0;
   {
     const Stopwatch watch(sampling_seconds_);
-    SamplingStep step{TensorView(scores.data(), DType::f32, {vocab_}), context_->tokens(), penalized_};
+    SamplingStep step{scores, context_->tokens(), penalized_};
     step.row = request_.stream;
     // Its number is a position: who goes on with a longer prompt repeats no draw.
     step.step = static_cast<std::uint64_t>(context_->next_position());
@@ -136,14 +138,14 @@ TokenId Row::choose(std::span<const float> logits, Sampler& sampler, ProbeSink& 
   return token;
 }
 
-TokenAction Row::consult(TokenId token, std::span<const float> logits) {
+TokenAction Row::consult(TokenId token, StepLogits& logits) {
   if (!request_.hooks.on_token) return {};
   const Stopwatch watch(output_.timings.hooks);
   std::string text;
   if (text_) text = TextStream(*text_).push(token);
   const TokenEvent event{
-      number_, context_->sequence(), generated(),       context_->next_position(), token, text,
-      logits,  forward_seconds_,     sampling_seconds_, seconds_since(start_)};
+      number_, context_->sequence(), generated(),      context_->next_position(), token,
+      text,    TokenLogits(logits),  forward_seconds_, sampling_seconds_,         seconds_since(start_)};
   return request_.hooks.on_token(event);
 }
 

@@ -12,6 +12,7 @@
 #include "harness/sampling.h"
 #include "impl/generation/context.h"
 #include "impl/generation/request.h"
+#include "impl/generation/step_logits.h"
 #include "impl/generation/text_stream.h"
 
 namespace plumbline::native {
@@ -30,16 +31,16 @@ class Row {
   const Context& context() const { return *context_; }
   // The next forward call's part of it; ends the row instead where it was interrupted: then it is not active.
   SequenceStep next_step(std::int64_t most);
-  // After that call, which took so many seconds: `logits`, [vocab] f32, where the step asked for them.
-  void computed(const SequenceStep& step, std::span<const float> logits, double seconds, Sampler& sampler,
+  // After that call, which took so many seconds: `logits` are there where the step asked for them.
+  void computed(const SequenceStep& step, StepLogits& logits, double seconds, Sampler& sampler,
                 ProbeSink& sink);
   // Makes the context usable after an exception: it forgets those of the prompt that were not computed.
   void abandon();
   GenerationOutput take_output();
 
  private:
-  TokenId choose(std::span<const float> logits, Sampler& sampler, ProbeSink& sink);
-  TokenAction consult(TokenId token, std::span<const float> logits);
+  TokenId choose(StepLogits& logits, Sampler& sampler, ProbeSink& sink);
+  TokenAction consult(TokenId token, StepLogits& logits);
   void accept(TokenId token);
   void insert(TokenId token, std::span<const TokenId> tokens);
   void require_known(TokenId token) const;

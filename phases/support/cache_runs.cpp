@@ -22,7 +22,7 @@ Tensor feed(Engine& engine, Cache& cache, std::span<const TokenId> tokens) {
 LoopRun run(Engine& engine, Cache& cache, const LoopInput& input, Keep keep) {
   using Clock = std::chrono::steady_clock;
   require(cache.length(0) == 0, "run_loop: the cache is not empty");
-  const std::unique_ptr<Sampler> sampler = native::make_sampler();
+  const std::shared_ptr<Sampler> sampler = native::sampler_for(engine);
   NullSink nothing;
   LoopRun made;
   std::vector<TokenId> history = input.prompt;

@@ -26,7 +26,8 @@ struct LoopInput {
   std::vector<double> uniforms;  // one per step, where the temperature is not 0
 };
 
-// Prefill, then one token at a time into sequence 0 of a cache that is empty there; the native sampler.
+// Prefill, then one token at a time into sequence 0 of a cache that is empty there; the native sampler, on
+// the engine's device where it has one there.
 LoopRun run_loop(Engine& engine, Cache& cache, const LoopInput& input);
 
 // The same choices from a cache that is cleared and fed everything anew at each step.

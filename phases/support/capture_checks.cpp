@@ -15,10 +15,10 @@ using Tokens = std::vector<TokenId>;
 // Copies a probe's rows; or adds to them from one position on.
 class RowsSink final : public ProbeSink {
  public:
-  RowsSink(OpSite site, Access access) : site_(site), access_(access) {}
+  RowsSink(Engine& engine, OpSite site, Access access) : engine_(engine), site_(site), access_(access) {}
   Access access(const ProbeId& id) const override { return id.site == site_ ? access_ : Access::none; }
   void receive(const ProbeId&, const TensorView& view) override {
-    const Tensor copy = copy_host(view);
+    const Tensor copy = engine_.to_host(view);
     const std::size_t before = rows.size();
     rows.resize(before + static_cast<std::size_t>(view.elements()));
     native::widen(view.dtype, copy.bytes().data(), view.elements(), rows.data() + before);
@@ -36,6 +36,7 @@ class RowsSink final : public ProbeSink {
   std::int64_t width = 0;
 
  private:
+  Engine& engine_;
   OpSite site_;
   Access access_;
 };
@@ -44,17 +45,15 @@ OpSite middle_stream(const LoopKit& kit) {
   return {Probe::mlp_residual, static_cast<int>(kit.engine().config().num_hidden_layers / 2)};
 }
 
-bool shows_on_host(const LoopKit& kit) {
-  const EngineInfo& info = kit.engine().info();
-  return info.device.kind == DeviceKind::cpu && info.storage != DType::f64;
+bool shows_floats(const LoopKit& kit) {
+  return kit.engine().info().storage != DType::f64;
 }
 
 }  // namespace
 
 std::vector<Check> check_capture(const LoopKit& kit, const LoopPrompts& prompts) {
   const std::string what = "captured rows are those of the whole text";
-  if (!shows_on_host(kit))
-    return {check_skipped(what, "the engine's activations are not f32, bf16 or f16 on the host")};
+  if (!shows_floats(kit)) return {check_skipped(what, "the engine's activations are not f32, bf16 or f16")};
   const OpSite site = middle_stream(kit);
   SeenTokens with, without;
   native::GenerationRequest request = greedy_request(prompts.line, prompts.tokens);
@@ -72,7 +71,7 @@ std::vector<Check> check_capture(const LoopKit& kit, const LoopPrompts& prompts)
   };
   checks.push_back(
       check_bits("capturing changes nothing", site_name(site), logits_of(with), logits_of(without)));
-  RowsSink rows(site, ProbeSink::Access::read);
+  RowsSink rows(kit.engine(), site, ProbeSink::Access::read);
   whole_text_logits(kit.engine(), text, static_cast<std::int64_t>(prompts.line.size()) - 1, &rows);
   const Tensor expected =
       Tensor::from<float>(DType::f32, {static_cast<std::int64_t>(text.size()) - 1, rows.width}, rows.rows);
@@ -87,7 +86,7 @@ std::vector<Check> check_capture(const LoopKit& kit, const LoopPrompts& prompts)
 
 std::vector<Check> check_intervention(const LoopKit& kit, const LoopPrompts& prompts) {
   const std::string what = "an intervention acts in prefill and at every later token";
-  if (!shows_on_host(kit)) return {check_skipped(what, "only f32, bf16 and f16 on the host can be changed")};
+  if (!shows_floats(kit)) return {check_skipped(what, "only f32, bf16 and f16 can be changed")};
   const OpSite site = middle_stream(kit);
   SeenTokens seen;
   native::GenerationRequest request = greedy_request(prompts.line, prompts.tokens);
@@ -98,7 +97,7 @@ std::vector<Check> check_intervention(const LoopKit& kit, const LoopPrompts& pro
   Tokens text = prompts.line;
   const Tokens made = kit.intervene(request, change).tokens;
   text.insert(text.end(), made.begin(), made.end());
-  RowsSink add(site, ProbeSink::Access::write);
+  RowsSink add(kit.engine(), site, ProbeSink::Access::write);
   const auto first = static_cast<std::int64_t>(prompts.line.size()) - 1;
   const Tensor expected = whole_text_logits(kit.engine(), text, first, &add);
   const Tensor shown = Tensor::from<float>(

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "harness/explain.h"
-#include "impl/sampler.h"
 #include "phases/support/sides.h"
+#include "phases/support/subject_sampler.h"
 #include "phases/support/suite.h"
 #include "reference/sampler.h"
 #include "reference/sampling_filters.h"
@@ -84,7 +84,7 @@ SamplingParams at_temperature(double temperature) {
 }
 
 Draw native_draw(const LogitRow& row, const SamplingParams& params, double uniform) {
-  return record_draw(*native::make_sampler(), row.step(uniform), params);
+  return record_draw(*subject_sampler(), row.step(uniform), params);
 }
 
 Tensor exact_probabilities(const Tensor& scores) {

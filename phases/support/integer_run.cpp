@@ -27,12 +27,13 @@ bool is_left_alone(Probe probe) {
 // Overwrites what is_overwritten, and keeps a copy of all that the engine went on with.
 class IntegerSink final : public ProbeSink {
  public:
+  explicit IntegerSink(Engine& engine) : engine_(engine) {}
   Access access(const ProbeId& id) const override {
     if (is_overwritten(id.site.probe)) return Access::write;
     return is_left_alone(id.site.probe) ? Access::none : Access::read;
   }
   void receive(const ProbeId& id, const TensorView& view) override {
-    seen_[id.sequence].insert_or_assign(id.site, copy_host(view));
+    seen_[id.sequence].insert_or_assign(id.site, engine_.to_host(view));
   }
   void modify(const ProbeId& id, const MutableTensorView& view) override {
     const std::string name = fmt::format("{} {} {}", site_name(id.site), id.sequence, call_);
@@ -46,6 +47,7 @@ class IntegerSink final : public ProbeSink {
   const std::map<OpSite, Tensor>& of(SequenceId sequence) { return seen_[sequence]; }
 
  private:
+  Engine& engine_;
   int call_ = 0;
   std::map<SequenceId, std::map<OpSite, Tensor>> seen_;
 };
@@ -59,7 +61,10 @@ struct Sequence {
 class Runner {
  public:
   Runner(Engine& engine, const IntegerModel& model, CacheKind kind, std::int64_t capacity)
-      : engine_(engine), model_(model), cache_(engine.make_cache({kind, 2, capacity, DType::f32})) {
+      : engine_(engine),
+        model_(model),
+        cache_(engine.make_cache({kind, 2, capacity, DType::f32})),
+        sink_(engine) {
     const auto layers = static_cast<std::size_t>(model.shape().layers);
     for (Sequence& sequence : sequences_) {
       sequence.history.keys.resize(layers);

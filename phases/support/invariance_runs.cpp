@@ -58,6 +58,16 @@ LogitRows feed_split(Engine& engine, Cache& cache, std::span<const TokenId> toke
   return rows;
 }
 
+Tensor joined(const LogitRows& rows) {
+  std::vector<float> all;
+  for (const Tensor& part : rows) {
+    const std::span<const float> values = part.values<float>();
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  const std::int64_t vocab = rows.at(0).shape()[1];
+  return Tensor::from<float>(DType::f32, {static_cast<std::int64_t>(all.size()) / vocab, vocab}, all);
+}
+
 CacheSpec growing(const Engine& engine, std::int64_t sequences) {
   CacheSpec spec;
   spec.dtype = engine.info().storage;

@@ -29,6 +29,9 @@ LogitRows feed(Engine& engine, Cache& cache, const std::vector<Feeding>& feeding
 LogitRows feed_split(Engine& engine, Cache& cache, std::span<const TokenId> tokens,
                      const std::vector<std::int64_t>& split, SequenceId sequence = 0);
 
+// One after the other: [all rows, vocab].
+Tensor joined(const LogitRows& rows);
+
 // In the dtype that the engine stores.
 CacheSpec growing(const Engine& engine, std::int64_t sequences = 1);
 // In one call over a fresh cache that grows; logits of all positions [tokens, vocab].

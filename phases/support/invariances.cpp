@@ -96,10 +96,11 @@ void Invariances::chunks_are_whole(Run& run) {
   }
 }
 
-// In chunks, each beside other sequences of random lengths, in random order, some of them with a past.
-void Invariances::batched_is_alone(Run& run) {
-  const std::vector<std::int64_t> split = random_split(run.random, run.length());
-  const std::int64_t sequences = between(run.random, 2, 5);
+// In calls as `split` says, each beside other sequences of random lengths, in random order, some of them with
+// a past. `sequences` is set to how many there are.
+LogitRows Invariances::feed_beside_others(Run& run, const std::vector<std::int64_t>& split,
+                                          std::int64_t& sequences) {
+  sequences = between(run.random, 2, 5);
   const auto own = static_cast<SequenceId>(between(run.random, 0, sequences - 1));
   const std::unique_ptr<Cache> cache = run.engine.make_cache(growing(run.engine, sequences));
   LogitRows rows;
@@ -121,6 +122,13 @@ void Invariances::batched_is_alone(Run& run) {
     rows.push_back(std::move(all[static_cast<std::size_t>(mine)]));
     at += static_cast<std::size_t>(count);
   }
+  return rows;
+}
+
+void Invariances::batched_is_alone(Run& run) {
+  const std::vector<std::int64_t> split = random_split(run.random, run.length());
+  std::int64_t sequences = 0;
+  const LogitRows rows = feed_beside_others(run, split, sequences);
   compare("alone = in a batch of any others", fmt::format("{}, of {} sequences", run.where, sequences), rows,
           run.whole);
 }
@@ -200,6 +208,24 @@ void Invariances::measure(Engine& engine, const std::string& where, unsigned see
   caches_are_alike(run);
   cropped_is_never_extended(run);
   fork_goes_on_alone(run);
+}
+
+void Invariances::measure_calls(Engine& engine, const std::string& where, unsigned seed,
+                                std::int64_t longest) {
+  Run run(engine, where, seed, false, longest);
+  for (const std::vector<std::int64_t>& split :
+       {std::vector<std::int64_t>{run.length()}, random_split(run.random, run.length())}) {
+    const auto alone = [&] {
+      return feed_split(engine, *engine.make_cache(growing(engine)), run.tokens, split);
+    };
+    const Tensor expected = joined(alone());
+    const std::string calls = fmt::format("{}, calls of {}", where, fmt::join(split, ", "));
+    compare("the same calls again", calls, alone(), expected);
+    std::int64_t sequences = 0;
+    const LogitRows beside = feed_beside_others(run, split, sequences);
+    compare("the same calls beside others", fmt::format("{}, of {} sequences", calls, sequences), beside,
+            expected);
+  }
 }
 
 void Invariances::measure_last(const LastLogits& last, std::int64_t vocab, const std::string& where,

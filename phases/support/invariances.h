@@ -34,6 +34,10 @@ class Invariances {
   // takes a shorter prompt and fewer caches. The tokens are at most `longest`.
   void measure(Engine& engine, const std::string& where, unsigned seed, bool few, std::int64_t longest = 90);
 
+  // For an engine whose sums depend on how many rows a call has (EngineInfo::one_order): the same calls, once
+  // more and beside other sequences.
+  void measure_calls(Engine& engine, const std::string& where, unsigned seed, std::int64_t longest = 90);
+
   // The same tokens on engines that `open` makes for a number of threads and an instruction set, against
   // one thread of the first set; and each set by itself, in chunks and in batches.
   using Open = std::function<std::unique_ptr<Engine>(int threads, const std::string& isa)>;
@@ -55,6 +59,7 @@ class Invariances {
   struct Run;
   void cached_is_uncached(Run& run);
   void chunks_are_whole(Run& run);
+  LogitRows feed_beside_others(Run& run, const std::vector<std::int64_t>& split, std::int64_t& sequences);
   void batched_is_alone(Run& run);
   void caches_are_alike(Run& run);
   void cropped_is_never_extended(Run& run);

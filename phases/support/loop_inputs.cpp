@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "impl/generator.h"
-#include "impl/sampler.h"
+#include "phases/support/subject_sampler.h"
 #include "phases/support/suite.h"
 
 namespace plumbline::phases {
@@ -76,7 +76,7 @@ GenerationOptions greedy_options(CacheKind kind) {
 
 GenerationResult native_greedy(const Prompt& prompt, const GenerationOptions& options) {
   NullSink nothing;
-  return native::generate(subject(), *native::make_sampler(), prompt.ids, options, nothing);
+  return native::generate(subject(), *subject_sampler(), prompt.ids, options, nothing);
 }
 
 LoopPrompts loop_prompts() {

@@ -8,6 +8,7 @@
 #include "harness/half.h"
 #include "impl/cpu/isa.h"
 #include "impl/cpu/rope.h"
+#include "impl/inverse_frequencies.h"
 #include "impl/positions.h"
 #include "phases/support/loop_inputs.h"
 #include "phases/support/sides.h"

@@ -9,10 +9,10 @@
 #include "harness/checks.h"
 #include "harness/golden_checks.h"
 #include "harness/weight_hash.h"
-#include "impl/sampler.h"
 #include "phases/support/chain.h"
 #include "phases/support/goldens.h"
 #include "phases/support/sides.h"
+#include "phases/support/subject_sampler.h"
 #include "phases/support/suite.h"
 #include "reference/sampler.h"
 
@@ -111,7 +111,7 @@ Stages record_row(const nlohmann::json& grid, const nlohmann::json& entry) {
   record_equal("made-up logits are those of the goldens", row.name,
                entry.at("logits_sha256").get<std::string>(), made);
   if (made != entry.at("logits_sha256")) return {};  // the recipes differ: of the samplers this says nothing
-  const std::unique_ptr<Sampler> native_sampler = native::make_sampler();
+  const std::shared_ptr<Sampler> native_sampler = subject_sampler();
   const std::unique_ptr<Sampler> reference_sampler = reference::make_sampler();
   Stages stages;
   for (const nlohmann::json& each : entry.at("cases")) {

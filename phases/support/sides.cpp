@@ -9,6 +9,7 @@
 
 #include "harness/explain.h"
 #include "impl/cpu/engine.h"
+#include "impl/cuda/description.h"
 #include "impl/cuda/engine.h"
 #include "impl/tokenizer.h"
 #include "phases/support/suite.h"
@@ -21,6 +22,7 @@ namespace {
 
 struct Sides {
   Tolerances tolerances;
+  Sums sums = Sums::fastest;
   std::unique_ptr<Engine> subject;
   std::unique_ptr<Engine> reference;
   std::unique_ptr<Engine> exact;
@@ -39,8 +41,13 @@ Sides& sides() {
   return instance;
 }
 
-std::unique_ptr<Engine> make_subject(const SuiteOptions& run, const std::filesystem::path& model) {
-  if (run.engine == "cuda") return native::make_cuda_engine(model);
+std::unique_ptr<Engine> make_subject(const SuiteOptions& run, const std::filesystem::path& model, Sums sums) {
+  if (run.engine == "cuda") {
+    native::CudaOptions cuda;
+    cuda.storage = run.dtype;
+    if (sums == Sums::in_one_order) cuda.matmul = native::CudaMatmul::own;
+    return native::make_cuda_engine(model, cuda);
+  }
   native::CpuOptions cpu;
   cpu.threads = run.threads;
   cpu.isa = run.isa;
@@ -117,16 +124,29 @@ void note_environment() {
   add_environment("threads", std::to_string(info.threads));
   add_environment("storage dtype", std::string(dtype_name(info.storage)));
   add_environment("weight hash", subject().weight_hash());
+  if (info.device.kind != DeviceKind::cuda) return;
+  for (auto& [name, value] : native::cuda_description()) add_environment(name, value);
 }
 
 }  // namespace
 
-void load_sides(LoadTokenizers tokenizers) {
+void load_sides(LoadTokenizers tokenizers, Sums sums) {
   const SuiteOptions& run = options();
   Sides& made = sides();
   made.tolerances = Tolerances::load(run.tolerances);
-  made.tolerances.require_complete(run.dtype, run.engine == "cuda" ? DeviceKind::cuda : DeviceKind::cpu);
-  made.subject = make_subject(run, run.model);
+  const DeviceKind device = run.engine == "cuda" ? DeviceKind::cuda : DeviceKind::cpu;
+  made.tolerances.require_complete(run.dtype, device);
+  if (std::string told = made.tolerances.unmeasured(run.dtype, device); !told.empty()) {
+    add_assumption(std::move(told));
+  }
+  made.sums = sums;
+  made.subject = make_subject(run, run.model, sums);
+  if (run.engine == "cuda" && run.dtype != DType::f32 && sums == Sums::in_one_order) {
+    add_assumption(
+        "bits are compared across numbers of rows here, on which cuBLASLt's sums depend: the cuda engine's "
+        "own "
+        "kernels take its place");
+  }
   made.goldens = find_goldens(run.fixtures, made.subject->weight_hash());
   if (!has_tokenizer()) {
     add_assumption(made.goldens ? "the checkpoint has no tokenizer.json: prompts are the goldens' token ids"
@@ -146,7 +166,10 @@ void load_sides(LoadTokenizers tokenizers) {
 }
 
 std::unique_ptr<Engine> open_subject(const std::filesystem::path& model) {
-  return make_subject(options(), model);
+  return make_subject(options(), model, sides().sums);
+}
+std::unique_ptr<Engine> open_fastest_subject() {
+  return make_subject(options(), options().model, Sums::fastest);
 }
 
 Engine& subject() {

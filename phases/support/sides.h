@@ -22,13 +22,20 @@ namespace plumbline::phases {
 // A suite whose later cases want the native one has it loaded beside its first.
 enum class LoadTokenizers { now, when_asked_for, native_meanwhile };
 
+// What the subject's sums are to be. `in_one_order`: the same bits for any number of rows
+// (EngineInfo::one_order), for a phase that compares bits across them: where its fastest kernels have another
+// order, others take their place, and the report says so.
+enum class Sums { fastest, in_one_order };
+
 // Loads tolerances, checks them whole, and opens the checkpoint on both sides; call from prepare(). Throws
 // Error.
-void load_sides(LoadTokenizers tokenizers = LoadTokenizers::now);
+void load_sides(LoadTokenizers tokenizers = LoadTokenizers::now, Sums sums = Sums::fastest);
 
 Engine& subject();
 // The same engine, with the same options, over another checkpoint.
 std::unique_ptr<Engine> open_subject(const std::filesystem::path& model);
+// The subject's engine once more, as it is by default.
+std::unique_ptr<Engine> open_fastest_subject();
 Engine& reference();        // in the subject's storage dtype
 Engine& exact_reference();  // f64, on the weights as the file has them
 Engine& truth();            // f64, on the weights as the subject stores them

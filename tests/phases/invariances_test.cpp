@@ -132,3 +132,27 @@ TEST_CASE("invariances: an engine that depends on its threads or instruction set
   all.measure_engines(open, {2, 3}, {"scalar"}, "model", 2);
   CHECK(different(all, "1 to n threads") == 1);
 }
+
+TEST_CASE("invariances: the same calls, again and beside others, and each difference where it belongs") {
+  const auto calls = [](const Flawed::Wrong& wrong) {
+    const RandomModel model(2);
+    Flawed engine(native::make_cpu_engine(model.directory(), {.threads = 1}), wrong);
+    Invariances all;
+    for (unsigned seed = 1; seed <= 4; ++seed) all.measure_calls(engine, "model", seed);
+    REQUIRE(all.rows().size() == 2);
+    for (const Invariance& row : all.rows()) CHECK(row.logits > 0);
+    return all;
+  };
+  constexpr const char* kAgain = "the same calls again";
+  constexpr const char* kBeside = "the same calls beside others";
+  const Invariances right = calls([](auto, const Cache&) { return false; });
+  CHECK(different(right, kAgain) == 0);
+  CHECK(different(right, kBeside) == 0);
+  const Invariances in_batch =
+      calls([](std::span<const SequenceStep> steps, const Cache&) { return steps.size() > 1; });
+  CHECK(different(in_batch, kAgain) == 0);
+  CHECK(different(in_batch, kBeside) > 0);
+  int count = 0;
+  const Invariances at_times = calls([&](auto, const Cache&) { return ++count % 3 == 0; });
+  CHECK(different(at_times, kAgain) > 0);
+}
