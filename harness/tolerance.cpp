@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <vector>
 
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
@@ -70,6 +71,14 @@ class Parser {
     fail(row, "unknown device '" + name + "'", "cpu or cuda");
   }
 
+  bool flag(const YAML::Node& row, const char* key, bool unless_said) const {
+    const YAML::Node node = row[key];
+    if (!node.IsDefined()) return unless_said;
+    if (node.IsScalar() && node.Scalar() == "true") return true;
+    if (node.IsScalar() && node.Scalar() == "false") return false;
+    fail(row, fmt::format("'{}' is neither true nor false", key));
+  }
+
   // Names that a table knows, with the row's line in the message.
   template <typename Lookup>
   auto named(const YAML::Node& row, const char* key, const Lookup& lookup) const {
@@ -82,12 +91,12 @@ class Parser {
 
   Tolerance tolerance(const YAML::Node& row) const {
     only_keys(row, {"op", "dtype", "device", "rule", "lambda", "ceiling", "largest_slope",
-                    "largest_differing", "why"});
+                    "largest_differing", "measured", "why"});
     Tolerance entry;
     entry.why = text(row, "why");
     const std::string rule = text(row, "rule");
     if (rule == "exact") {
-      for (const char* key : {"lambda", "ceiling", "largest_slope", "largest_differing"}) {
+      for (const char* key : {"lambda", "ceiling", "largest_slope", "largest_differing", "measured"}) {
         if (row[key].IsDefined()) fail(row, fmt::format("an exact row has no '{}'", key));
       }
       return entry;
@@ -98,6 +107,7 @@ class Parser {
     entry.ceiling = optional_number(row, "ceiling");
     entry.largest_slope = optional_number(row, "largest_slope");
     entry.largest_differing = optional_number(row, "largest_differing");
+    entry.measured = flag(row, "measured", true);
     return entry;
   }
 
@@ -186,6 +196,18 @@ Tolerances Tolerances::parse_text(const std::string& yaml, const std::string& wh
 void Tolerances::require_complete(DType dtype, DeviceKind device_kind) const {
   for (int i = 0; i < kOpClassCount; ++i) op(static_cast<OpClass>(i), dtype, device_kind);
   for (const std::string_view name : kGates) gate(std::string(name));
+}
+
+std::string Tolerances::unmeasured(DType dtype, DeviceKind device_kind) const {
+  std::vector<std::string_view> names;
+  for (int i = 0; i < kOpClassCount; ++i) {
+    const auto op_class = static_cast<OpClass>(i);
+    if (!op(op_class, dtype, device_kind).measured) names.push_back(op_class_name(op_class));
+  }
+  if (names.empty()) return {};
+  return fmt::format("no {} device was measured for the bounds of {} in {}",
+                     device_kind == DeviceKind::cpu ? "cpu" : "cuda", fmt::join(names, ", "),
+                     dtype_name(dtype));
 }
 
 const Tolerance& Tolerances::op(OpClass op, DType dtype, DeviceKind device_kind) const {

@@ -25,6 +25,7 @@ struct Tolerance {
   // Share of the elements that differ from Replay::emulated, from 480 elements on.
   std::optional<double> largest_differing;
   std::string why;
+  bool measured = true;  // whether lambda was found over engines on such a device
 };
 
 class Tolerances {
@@ -36,6 +37,9 @@ class Tolerances {
 
   // Throws Error when some op class or gate that a run with this storage dtype and device needs has no entry.
   void require_complete(DType dtype, DeviceKind device) const;
+
+  // Empty, or a sentence for the report of such a run: the op classes whose lambda was not measured there.
+  std::string unmeasured(DType dtype, DeviceKind device) const;
 
   // `dtype`: that the output is kept in. Ops that no storage dtype changes (whole numbers, inv_freq,
   // sampling) have rows for f32 alone, and are looked up there. Throws Error when there is no entry.

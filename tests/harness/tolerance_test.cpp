@@ -18,16 +18,58 @@ void refuses(const std::string& yaml, const std::string& message) {
 
 }  // namespace
 
-TEST_CASE("tolerances: the committed file is complete for f32 on cpu and cuda, for the others on cpu") {
+TEST_CASE(
+    "tolerances: the committed file is complete for f32 and bf16 on cpu and cuda, for the others on cpu") {
   const Tolerances file =
       Tolerances::load(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures" / "tolerances.yaml");
-  CHECK_NOTHROW(file.require_complete(DType::f32, DeviceKind::cpu));
-  CHECK_NOTHROW(file.require_complete(DType::f32, DeviceKind::cuda));
-  for (const DType dtype : {DType::f64, DType::bf16, DType::f16})
+  for (const DType dtype : {DType::f32, DType::f64, DType::bf16, DType::f16})
     CHECK_NOTHROW(file.require_complete(dtype, DeviceKind::cpu));
+  for (const DType dtype : {DType::f32, DType::bf16})
+    CHECK_NOTHROW(file.require_complete(dtype, DeviceKind::cuda));
+  CHECK_THROWS_AS(file.require_complete(DType::f16, DeviceKind::cuda), Error);
   CHECK(file.op(OpClass::linear, DType::f32, DeviceKind::cpu).lambda == 2.5);
   CHECK(file.op(OpClass::residual, DType::f32, DeviceKind::cpu).rule == Rule::exact);
   CHECK(file.gate("forbidden_weight") == 0);
+}
+
+TEST_CASE(
+    "tolerances: every bound on a device says whether it was measured there, and its reason says the same") {
+  const Tolerances file =
+      Tolerances::load(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures" / "tolerances.yaml");
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (int i = 0; i < kOpClassCount; ++i) {
+      const auto op = static_cast<OpClass>(i);
+      INFO(op_class_name(op) << " " << dtype_name(dtype));
+      const Tolerance& row = file.op(op, dtype, DeviceKind::cuda);
+      const bool says_so = row.why.find("Not yet measured on a device") != std::string::npos;
+      CHECK(row.measured == !says_so);
+      if (row.rule == Rule::exact) CHECK(row.measured);
+      // Until it is measured, no bound but the CPU's is justified.
+      const Tolerance& cpu = file.op(op, dtype, DeviceKind::cpu);
+      CHECK(row.rule == cpu.rule);
+      if (!row.measured) CHECK(row.lambda == cpu.lambda);
+      CHECK(cpu.measured);
+    }
+  }
+}
+
+TEST_CASE("tolerances: a run by bounds that no such device was measured for is told so") {
+  const std::string unmeasured =
+      "  - {op: linear, dtype: f32, device: cpu, rule: bound, lambda: 2.5, measured: false, why: x}";
+  CHECK_FALSE(Tolerances::parse(rows(unmeasured), "t.yaml")
+                  .op(OpClass::linear, DType::f32, DeviceKind::cpu)
+                  .measured);
+  CHECK(Tolerances::parse(rows(kLinear), "t.yaml").op(OpClass::linear, DType::f32, DeviceKind::cpu).measured);
+
+  const Tolerances file =
+      Tolerances::load(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures" / "tolerances.yaml");
+  CHECK(file.unmeasured(DType::f32, DeviceKind::cpu).empty());
+  CHECK(file.unmeasured(DType::bf16, DeviceKind::cpu).empty());
+  const std::string told = file.unmeasured(DType::bf16, DeviceKind::cuda);
+  CHECK_THAT(told,
+             Catch::StartsWith("no cuda device was measured for the bounds of inv_freq, cos_sin, rms_norm"));
+  CHECK_THAT(told, Catch::EndsWith("in bf16"));
+  CHECK_THAT(told, !Catch::Contains("residual"));
 }
 
 TEST_CASE("tolerances: a row that is not there is an error, never a default") {
@@ -57,6 +99,10 @@ TEST_CASE("tolerances: a broken file is refused with its line") {
   refuses(rows("  - {op: linear, dtype: f32, device: cpu, rule: bound, lambda: 2}"), "'why' is missing");
   refuses(rows("  - {op: linear, dtype: f32, device: cpu, rule: exact, lambda: 2, why: x}"),
           "has no 'lambda'");
+  refuses(rows("  - {op: linear, dtype: f32, device: cpu, rule: exact, measured: false, why: x}"),
+          "has no 'measured'");
+  refuses(rows("  - {op: linear, dtype: f32, device: cpu, rule: bound, lambda: 2, measured: maybe, why: x}"),
+          "'measured' is neither true nor false");
   refuses(rows("  - {op: linear, dtype: f32, device: cpu, rule: exact, why: x, wide: 1}"),
           "unknown key 'wide'");
   refuses(rows(kLinear, "[{gate: nonsense, value: 1, why: x}]"), "unknown gate 'nonsense'");
