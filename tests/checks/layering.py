@@ -41,14 +41,15 @@ OUTSIDE = {
     "yaml-cpp": (r"yaml-cpp/", ("harness/",)),
     "PCRE2": (r"pcre2\.h", ("reference/", "impl/tokenization/")),
     "ICU": (r"unicode/", ("reference/",)),
-    "the CUDA Toolkit": (r"(cuda|cublas|cooperative_groups)[a-z0-9_]*\.(h|cuh)$|cub/", ("impl/cuda/",)),
+    "the CUDA Toolkit": (r"(cuda|cublas|cooperative_groups)[A-Za-z0-9_]*\.(h|cuh)$|cub/",
+                         ("impl/cuda/", "tests/cuda_emulation/", "tests/emulated/", "tests/impl/cuda/")),
 }
 
 # Folder -> libraries of ours that its CMakeLists.txt may link.
 MAY_LINK = {
     "harness": (),
     "reference": ("harness",),
-    "impl": ("harness",),
+    "impl": ("impl", "harness"),  # the CUDA engine is a library of its own
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.MULTILINE)

@@ -25,7 +25,7 @@ REFUSED = [
     (["--case", "9.1"], "unknown case '9.1'"),
     (["--engine", "tpu"], "unknown engine 'tpu'"),
     (["--dtype", "f64"], "unknown dtype 'f64'"),
-    (["--dtype", "bf16", "--engine", "cuda"], "does not store bf16"),
+    (["--dtype", "f16", "--engine", "cuda"], "the cuda engine stores f32 and bf16 only"),
     (["--threads", "0"], "--threads"),
     (["--model", "no/such/folder"], "no/such/folder"),
     (["--model"], "--model"),
@@ -103,6 +103,18 @@ class Refusals(unittest.TestCase):
             self.assertEqual(changed.returncode, 0, changed)
             self.assertIn("what changed in phase 1", changed.stdout)
             self.assertIn("1.1 fields and defaults", changed.stdout.split("what changed")[1])
+
+    def test_cuda_without_a_device(self):
+        for dtype in ("f32", "bf16"):
+            with self.subTest(dtype), tempfile.TemporaryDirectory() as folder:
+                environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+                result = subprocess.run([PROGRAM, "--engine", "cuda", "--dtype", dtype, "--phase", "1", "--model", TINY,
+                                         "--report-dir", folder], capture_output=True, text=True, timeout=60,
+                                        check=False, env=environment)
+                self.assertEqual(result.returncode, 3, result)
+                report = json.loads((Path(folder) / "report.json").read_text())
+                self.assertRegex(report["skipped_reason"], "CUDA|driver")
+                self.assertEqual(report["phases"], [])
 
     def test_report_folder_that_cannot_be(self):
         with tempfile.NamedTemporaryFile() as file:

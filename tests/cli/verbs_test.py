@@ -2,6 +2,7 @@
 
 Usage: verbs_test.py BUILD_DIR SOURCE_DIR
 """
+import json
 import pathlib
 import shutil
 import struct
@@ -77,12 +78,34 @@ class Verbs(unittest.TestCase):
         path = self.folder / "t.st"
         data = bytearray(path.read_bytes())
         start = 8 + struct.unpack("<Q", data[:8])[0]
-        header = __import__("json").loads(bytes(data[8:start]))
+        header = json.loads(bytes(data[8:start]))
         begin = header["model.layers.2.self_attn.k_rope"]["data_offsets"][0]
         data[start + begin + 3] ^= 0x01  # an exponent bit of the first element
         path.write_bytes(data)
         output = self.run_verb("judge", "t.st", "--model", TINY, status=1)
         self.assertTrue(output.startswith("first wrong op: model.layers.2.self_attn.k_rope, local error"), output)
+
+    def restate(self, name, **words):
+        """Writes other words into a trace's metadata."""
+        path = self.folder / name
+        data = path.read_bytes()
+        start = 8 + struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:start])
+        header["__metadata__"].update(words)
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data[start:])
+
+    def test_bounds_that_were_not_measured_on_a_device_are_said_to_be(self):
+        self.trace("t.st")
+        told = "no cuda device was measured for the bounds of inv_freq, cos_sin, rms_norm, linear"
+        self.run_verb("judge", "t.st", "--model", TINY, "--report-dir", "cpu")
+        self.assertNotIn(told, (self.folder / "cpu" / "judge.md").read_text().replace("\\", ""))
+        self.restate("t.st", device="cuda")
+        self.run_verb("judge", "t.st", "--model", TINY, "--report-dir", "cuda")
+        self.assertIn(told, (self.folder / "cuda" / "judge.md").read_text().replace("\\", ""))
+        self.restate("t.st", storage_dtype="f16")
+        self.run_verb("judge", "t.st", "--model", TINY, status=2)
 
     def test_a_prefill_of_one_token_leaves_trivial_ops_skipped(self):
         self.run_verb("trace", "--model", TINY, "--prompt", "Hello", "-o", "t.st")

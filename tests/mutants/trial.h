@@ -77,8 +77,9 @@ struct CleanRuns {
   std::vector<OpShare> ops;
 };
 // `runs` runs of correct engines, from `seed` on; in a half type as many of each: of the third forward, and,
-// where an op rounds once, of the native engine.
-CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed, const Format& format = {});
+// where an op rounds once, of the native engine on `device`.
+CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed, const Format& format,
+                         DeviceKind device);
 
 // The smallest relative change that is caught, as exponents of two, in an output that is right otherwise.
 struct Floor {

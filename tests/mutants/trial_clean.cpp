@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "harness/tolerance_row.h"
-#include "impl/cpu/engine.h"
+#include "tests/mutants/native_engines.h"
 #include "tests/mutants/trial.h"
 
 namespace plumbline::mutants {
@@ -156,11 +156,14 @@ std::string kind_name(Kind kind) {
   return kNames[static_cast<int>(kind)];
 }
 
-CacheSpec some_spec(const Setting& setting, Kind kind, std::int64_t sequences, std::int64_t longest) {
+CacheSpec some_spec(const Engine& engine, const Setting& setting, Kind kind, std::int64_t sequences,
+                    std::int64_t longest) {
   CacheSpec spec;
   spec.kind = kind == Kind::concat ? CacheKind::concat : CacheKind::fixed;
   spec.max_sequences = sequences;
   spec.dtype = kCacheDtypes[setting.seed / 2 % 3];
+  // A device's caches are not stored in f16.
+  if (engine.info().device.kind == DeviceKind::cuda && spec.dtype == DType::f16) spec.dtype = DType::bf16;
   spec.layout = static_cast<CacheLayout>(setting.seed / 3 % 3);
   spec.packing = static_cast<CachePacking>(setting.seed / 5 % 3);
   if (kind == Kind::concat) return spec;
@@ -180,7 +183,7 @@ std::vector<std::int64_t> counted(std::int64_t first, std::size_t count) {
 Trace native_batch(Engine& engine, const Setting& setting, Kind kind) {
   const std::size_t count = setting.sequences.size();
   const auto cache = engine.make_cache(
-      some_spec(setting, kind, static_cast<std::int64_t>(count), kind == Kind::ring ? 12 : 32));
+      some_spec(engine, setting, kind, static_cast<std::int64_t>(count), kind == Kind::ring ? 12 : 32));
   TraceRecorder recorder(engine);
   for (int call = 0; call < 2; ++call) {
     std::vector<std::vector<std::int64_t>> positions;
@@ -203,7 +206,7 @@ Trace native_batch(Engine& engine, const Setting& setting, Kind kind) {
 Trace native_chunks(Engine& engine, const Setting& setting, Kind kind) {
   const auto length = static_cast<std::int64_t>(setting.tokens.size());
   const std::int64_t room = kind == Kind::ring ? room_of(setting).longest : length + 3;
-  const auto cache = engine.make_cache(some_spec(setting, kind, 1, room));
+  const auto cache = engine.make_cache(some_spec(engine, setting, kind, 1, room));
   return record_steps(engine, *cache, setting.tokens, setting.split);
 }
 
@@ -227,8 +230,11 @@ double beyond_spacing(const TensorView& actual, const Replay& replay, double lam
 
 class CleanTrial {
  public:
-  CleanTrial(const Tolerances& tolerances, int runs, const Format& format)
-      : tolerances_(tolerances), wanted_(runs), format_(format) {}
+  CleanTrial(const Tolerances& tolerances, int runs, const Format& format, DeviceKind device)
+      : tolerances_(tolerances),
+        wanted_(runs),
+        format_(format),
+        engines_(native_engines(device, format.storage())) {}
 
   bool done() const { return third_done() && native_done(); }
   void run(unsigned seed) {
@@ -236,9 +242,7 @@ class CleanTrial {
     const Stage stage(setting.checkpoint, format_.storage());
     if (!third_done()) run_third(setting, stage);
     if (native_done()) return;
-    for (const std::string& isa : native::available_isas()) {
-      for (const int threads : {1, 2}) run_native(setting, stage, isa, threads);
-    }
+    for (std::size_t i = 0; i < engines_.size(); ++i) run_native(setting, stage, i);
   }
   CleanRuns results() const {
     CleanRuns all;
@@ -252,7 +256,8 @@ class CleanTrial {
   // per op.
   bool third_done() const { return (format_.half() ? third_ : third_ + native_) >= wanted_; }
   bool native_done() const {
-    return format_.half() ? format_.rounds_each() || native_ >= wanted_ : third_done();
+    const bool none = format_.rounds_each() || engines_.empty();
+    return format_.half() ? none || native_ >= wanted_ : third_done();
   }
 
   void run_third(const Setting& setting, const Stage& stage) {
@@ -268,12 +273,12 @@ class CleanTrial {
           third_);
   }
 
-  void run_native(const Setting& setting, const Stage& stage, const std::string& isa, int threads) {
-    const auto engine = native::make_cpu_engine(stage.directory(), {threads, isa, format_.storage()});
-    const unsigned turn = setting.seed + static_cast<unsigned>(threads);
+  void run_native(const Setting& setting, const Stage& stage, std::size_t number) {
+    const std::unique_ptr<Engine> engine = engines_[number].open(stage.directory());
+    const std::string& name = engines_[number].name;
+    const unsigned turn = setting.seed + 1 + static_cast<unsigned>(number % 2);
     const bool forgets = room_of(setting).ring && turn / 4 % 2 == 0;
     const Kind kind = turn % 2 != 0 ? Kind::concat : forgets ? Kind::ring : Kind::fixed;
-    const std::string name = fmt::format("native {}, {} thread{}", isa, threads, threads == 1 ? "" : "s");
     const bool batch = turn / 2 % 3 == 0;
     const Trace trace = batch ? native_batch(*engine, setting, kind) : native_chunks(*engine, setting, kind);
     count(fmt::format("{}: {} cache, {}", name, kind_name(kind), batch ? "ragged batch" : "in chunks"),
@@ -333,6 +338,7 @@ class CleanTrial {
   const Tolerances& tolerances_;
   const int wanted_;
   const Format format_;
+  const std::vector<NativeEngine> engines_;
   int third_ = 0, native_ = 0;  // runs
   std::map<std::string, CleanResult> results_;
   std::map<OpClass, OpShare> shares_;
@@ -340,8 +346,9 @@ class CleanTrial {
 
 }  // namespace
 
-CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed, const Format& format) {
-  CleanTrial trial(tolerances, runs, format);
+CleanRuns try_clean_runs(const Tolerances& tolerances, int runs, unsigned seed, const Format& format,
+                         DeviceKind device) {
+  CleanTrial trial(tolerances, runs, format, device);
   while (!trial.done()) trial.run(seed++);
   return trial.results();
 }

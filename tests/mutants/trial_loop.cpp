@@ -7,10 +7,10 @@
 
 #include "harness/error.h"
 #include "harness/report_text.h"
-#include "impl/cpu/engine.h"
 #include "impl/tokenizer.h"
 #include "phases/support/loop_checks.h"
 #include "phases/support/loop_goldens.h"
+#include "tests/mutants/native_engines.h"
 
 namespace plumbline::mutants {
 namespace {
@@ -22,9 +22,9 @@ struct LoopStage {
   phases::LoopPrompts prompts;
 };
 
-LoopStage make_stage(const std::filesystem::path& fixtures) {
+LoopStage make_stage(const std::filesystem::path& fixtures, DeviceKind device) {
   const std::filesystem::path model = fixtures / "models" / "tiny";
-  LoopStage stage{native::make_cpu_engine(model, {.threads = 1}), native::load_tokenizer(model), {}, {}};
+  LoopStage stage{open_native(device, model), native::load_tokenizer(model), {}, {}};
   const auto goldens = phases::read_generation_goldens(fixtures / "goldens" / "tiny");
   if (!goldens) throw Error("no generation goldens", (fixtures / "goldens" / "tiny").string());
   stage.goldens = *goldens;
@@ -74,8 +74,8 @@ std::string cell(const std::string& text) {
 
 }  // namespace
 
-std::vector<LoopResult> try_loop(const std::filesystem::path& fixtures) {
-  const LoopStage stage = make_stage(fixtures);
+std::vector<LoopResult> try_loop(const std::filesystem::path& fixtures, DeviceKind device) {
+  const LoopStage stage = make_stage(fixtures, device);
   const auto plain = [&](const LoopMutation& mutation) {
     return try_one(stage, mutation, *make_plain_loop(mutation.mistake, *stage.engine, stage.tokenizer.get()));
   };

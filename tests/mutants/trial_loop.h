@@ -19,9 +19,9 @@ struct LoopResult {
   bool blamed_right() const { return planted() && first_failed == mutation.blamed; }
 };
 
-// On the tiny checkpoint and its goldens, in `fixtures`. The loop without a mistake comes first, and the
-// native one second: nothing may be wrong with them.
-std::vector<LoopResult> try_loop(const std::filesystem::path& fixtures);
+// On the tiny checkpoint and its goldens, in `fixtures`, over the native engine on `device`. The loop without
+// a mistake comes first, and the native one second: nothing may be wrong with them.
+std::vector<LoopResult> try_loop(const std::filesystem::path& fixtures, DeviceKind device);
 
 // What is not as it must be.
 std::vector<std::string> complaints_of(const std::vector<LoopResult>& results);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "harness/report.h"
+#include "impl/cuda/engine.h"
 #include "tests/mutants/trial.h"
 
 namespace plumbline::mutants {
@@ -16,7 +17,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: plumbline-trial [--part] [--clean N] [--half-clean N] [--seeds N] "
     "[--from-seed N] [--mutant NAME]\n"
-    "                       [--tolerances FILE] [--report-dir DIR]\n"
+    "                       [--engine cpu|cuda] [--tolerances FILE] [--report-dir DIR]\n"
     "  --part         some of the clean runs and seeds, of the half types bf16 "
     "alone: what CI runs; writes no\n"
     "                 page unless asked to\n"
@@ -29,6 +30,7 @@ constexpr const char* kUsage =
     "  --mutant-seeds N  seeds of each mutant's weights (5)\n"
     "  --mutant NAME  this mutant alone, in f32 and the half types, and "
     "nothing else; may be repeated\n"
+    "  --engine       the native engine in the clean runs and under the loops (cpu); cuda needs a device\n"
     "  --tolerances   another file than fixtures/tolerances.yaml: to see the "
     "trial fail\n"
     "  --report-dir   where trial.md goes (reports)\n";
@@ -39,6 +41,7 @@ struct Options {
   std::vector<std::string> mutants;
   std::string report_dir = "reports";
   std::string tolerances;  // empty: the project's
+  DeviceKind device = DeviceKind::cpu;
 };
 
 int number(const std::string& option, const std::string& text) {
@@ -79,6 +82,10 @@ Options parse(const std::vector<std::string>& arguments) {
       options.mutants.push_back(value);
     } else if (option == "--tolerances") {
       options.tolerances = value;
+    } else if (option == "--engine") {
+      if (value != "cpu" && value != "cuda")
+        throw Error("unknown engine '" + value + "'", option, "cpu or cuda");
+      options.device = value == "cuda" ? DeviceKind::cuda : DeviceKind::cpu;
     } else if (option == "--report-dir") {
       options.report_dir = value;
     } else {
@@ -101,8 +108,9 @@ void print_mutant(const MutantResult& m, const Format& format) {
 }
 
 std::string command_of(const Options& options) {
-  if (options.part) return "build/plumbline-trial --part";
-  std::string command = "./run_tests.sh --trial";
+  const std::string engine = options.device == DeviceKind::cuda ? " --engine cuda" : "";
+  if (options.part) return "build/plumbline-trial --part" + engine;
+  std::string command = "./run_tests.sh --trial" + engine;
   if (options.clean != 1000) command += fmt::format(" --clean {}", options.clean);
   if (options.half_clean != 300) command += fmt::format(" --half-clean {}", options.half_clean);
   if (options.seeds != 100) command += fmt::format(" --seeds {}", options.seeds);
@@ -126,8 +134,8 @@ HalfReport hold_half(const Options& options, const Tolerances& tolerances, const
   half.equivalents = try_equivalents(format);
   if (!options.part) half.false_suspects = try_suspects_on_right_ops(tolerances, format);
   progress(fmt::format("{}: {} clean runs", format.name(), options.half_clean));
-  half.clean =
-      try_clean_runs(tolerances, options.half_clean, static_cast<unsigned>(options.from_seed), format);
+  half.clean = try_clean_runs(tolerances, options.half_clean, static_cast<unsigned>(options.from_seed),
+                              format, options.device);
   return half;
 }
 
@@ -140,7 +148,8 @@ TrialReport hold(const Options& options, const Tolerances& tolerances) {
   report.equivalents = try_equivalents();
   report.false_suspects = try_suspects_on_right_ops(tolerances);
   progress(fmt::format("{} clean runs", options.clean));
-  CleanRuns clean = try_clean_runs(tolerances, options.clean, static_cast<unsigned>(options.from_seed));
+  CleanRuns clean =
+      try_clean_runs(tolerances, options.clean, static_cast<unsigned>(options.from_seed), {}, options.device);
   report.clean = std::move(clean.subjects);
   report.shares = std::move(clean.ops);
   for (const Format& format : half_formats(options.part)) {
@@ -153,7 +162,7 @@ TrialReport hold(const Options& options, const Tolerances& tolerances) {
   progress("sampling mutants");
   report.sampling = try_sampling(tolerances);
   progress("loop mutants");
-  report.loop = try_loop(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures");
+  report.loop = try_loop(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures", options.device);
   progress("tokenizer mutants");
   report.tokens = try_tokens(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "fixtures");
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -185,6 +194,13 @@ int run(const std::vector<std::string>& arguments) {
   tolerances.require_complete(DType::f32, DeviceKind::cpu);
   for (const Format& format : half_formats(false)) {
     tolerances.require_complete(format.storage(), DeviceKind::cpu);
+  }
+  if (options.device == DeviceKind::cuda) {
+    if (const std::string problem = native::cuda_device_problem(); !problem.empty()) {
+      throw Error("no usable CUDA device: " + problem, "--engine cuda");
+    }
+    tolerances.require_complete(DType::f32, DeviceKind::cuda);
+    tolerances.require_complete(DType::bf16, DeviceKind::cuda);
   }
   if (!options.mutants.empty()) return try_named(options, tolerances);
   const TrialReport report = hold(options, tolerances);
