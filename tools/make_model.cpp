@@ -38,6 +38,7 @@ struct Preset {
 const std::vector<Preset> kPresets{
     {"slim", 96, 264, 4, 6, 2, 16, 151936, true, true},
     {"0.5b", 896, 4864, 24, 14, 2, 64, 151936, true, false},    // Qwen2.5-0.5B
+    {"1.5b", 1536, 8960, 28, 12, 2, 128, 151936, true, false},  // Qwen2.5-1.5B
     {"7b", 3584, 18944, 28, 28, 4, 128, 152064, false, false},  // Qwen2.5-7B
 };
 
@@ -45,7 +46,7 @@ const Preset& preset(const std::string& name) {
   for (const Preset& each : kPresets) {
     if (each.name == name) return each;
   }
-  throw Error("unknown shape '" + name + "'", "--shape", "slim, 0.5b or 7b");
+  throw Error("unknown shape '" + name + "'", "--shape", "slim, 0.5b, 1.5b or 7b");
 }
 
 // The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection on 64 bits that mixes well.
@@ -266,7 +267,7 @@ int run(int argc, char** argv) {
   std::string shape = "slim", dtype = "bf16", output;
   std::uint64_t seed = 0;
   int shards = 1;
-  app.add_option("--shape", shape, "slim, 0.5b or 7b")->capture_default_str();
+  app.add_option("--shape", shape, "slim, 0.5b, 1.5b or 7b")->capture_default_str();
   app.add_option("--dtype", dtype, "bf16 or f32: the same values")->capture_default_str();
   app.add_option("--seed", seed)->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--shards", shards, "Files to deal the weights out to")

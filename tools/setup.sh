@@ -193,9 +193,12 @@ configure() {
   if [[ ! -f "$build_dir/CMakeCache.txt" ]] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
   nvcc=$(find_nvcc)
   if [[ -n $nvcc ]]; then export CUDACXX=$nvcc; fi
+  # Where the compilers are known, as in CI: nvcc's warnings are errors.
+  local cuda_werror=${PLUMBLINE_CUDA_WERROR:-OFF}
   mkdir -p "$build_dir"
   say "configuring build/ with LibTorch of $1"
   if ! cmake -S "$root" -B "$build_dir" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DTorch_DIR="$1" \
+    -DPLUMBLINE_CUDA_WERROR="$cuda_werror" \
     >"$build_dir/configure.log" 2>&1; then
     tail -n 40 "$build_dir/configure.log" >&2
     refuse "cmake failed; all of it is in build/configure.log"
