@@ -34,6 +34,14 @@ class Emulated(unittest.TestCase):
         passed = [check for check in case["checks"] if check["verdict"] == "passed"]
         self.assertGreater(sum(check.get("count", 1) for check in passed), least)
 
+    def run_zoo(self, dtype, least):
+        models = sorted(path for path in ZOO.iterdir() if path.is_dir())
+        self.assertGreater(len(models), 10)
+        for model in models:
+            with self.subTest(model=model.name):
+                cases = self.run_phases("--model", model, "--dtype", dtype, "--phase", "3")
+                self.expect_judged(cases["3.3"], least)
+
     def run_command(self, program, *options):
         return subprocess.run([program, *options], capture_output=True, text=True, check=False)
 
@@ -44,6 +52,9 @@ class F32(Emulated):
         self.assertEqual({case["counts"]["verdict"] for case in cases.values()}, {"passed"})
         for name, least in (("3.3", 1000), ("3.5", 500), ("4B.3", 1000), ("5A.2", 1000), ("5C.3", 200)):
             self.expect_judged(cases[name], least)
+
+    def test_every_model_of_the_zoo(self):
+        self.run_zoo("f32", 100)
 
     def test_another_order_of_threads_and_streams_at_once(self):
         cases = self.run_phases("--model", ZOO / "window-4x", "--phase", "3", PLUMBLINE_EMULATION_ORDER="shuffled:3",
@@ -57,9 +68,8 @@ class Bf16(Emulated):
         for name, least in (("3.3", 500), ("5A.1", 100), ("5C.3", 100)):
             self.expect_judged(cases[name], least)
 
-    def test_a_model_with_a_window(self):
-        cases = self.run_phases("--model", ZOO / "window-4x", "--dtype", "bf16", "--phase", "3")
-        self.expect_judged(cases["3.3"], 100)
+    def test_every_model_of_the_zoo(self):
+        self.run_zoo("bf16", 50)
 
     def test_sums_that_depend_on_the_number_of_rows_are_skipped_not_passed(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -125,6 +125,62 @@ TEST_CASE("cuda engine: a graph changes no bit") {
   CHECK(same_bits(talk(*with, DType::f32), talk(*without, DType::f32)));
 }
 
+namespace {
+
+// One token for each of `sequences`, some times; the logits of all.
+void decode_together(Engine& engine, Cache& cache, SequenceId sequences, int times, std::vector<float>& all) {
+  const auto vocab = engine.config().vocab_size;
+  NullSink nothing;
+  for (int time = 0; time < times; ++time) {
+    std::vector<std::vector<TokenId>> tokens;
+    std::vector<std::vector<std::int64_t>> positions;
+    std::vector<SequenceStep> steps;
+    for (SequenceId id = 0; id < sequences; ++id) {
+      tokens.push_back(some_tokens(1, vocab, static_cast<unsigned>(7 * time + id)));
+      positions.push_back({cache.length(id)});
+    }
+    for (SequenceId id = 0; id < sequences; ++id) {
+      const auto at = static_cast<std::size_t>(id);
+      steps.push_back({id, tokens[at], positions[at], LogitsWanted::last});
+    }
+    for (const TensorView& view : engine.forward(steps, cache, nothing).steps) {
+      const Tensor row = engine.to_host(view);
+      all.insert(all.end(), row.values<float>().begin(), row.values<float>().end());
+    }
+  }
+}
+
+// Decodes, with what lies between two steps of the same number of sequences: longer contexts, shorter ones,
+// larger steps, another cache.
+std::vector<float> decode_over_changes(Engine& engine) {
+  const auto vocab = engine.config().vocab_size;
+  std::vector<float> all;
+  const auto cache = engine.make_cache({CacheKind::fixed, 2, 340, DType::f32});
+  for (const SequenceId id : {0, 1}) run(engine, *cache, some_tokens(9, vocab, 3), LogitsWanted::none, id);
+  decode_together(engine, *cache, 2, 3, all);
+  run(engine, *cache, some_tokens(60, vocab, 4), LogitsWanted::none, 0);  // larger buffers: they move
+  decode_together(engine, *cache, 2, 3, all);
+  for (const SequenceId id : {0, 1}) run(engine, *cache, some_tokens(230, vocab, 5), LogitsWanted::none, id);
+  decode_together(engine, *cache, 2, 3, all);
+  for (const SequenceId id : {0, 1})
+    cache->crop(id, 70);  // each block of keys is summed by itself, as before
+  decode_together(engine, *cache, 2, 3, all);
+  const auto half = engine.make_cache({CacheKind::concat, 2, 0, DType::bf16});
+  decode_together(engine, *half, 2, 3, all);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("cuda engine: a graph serves no other sizes, buffers or caches than its own") {
+  const auto with = make_cuda_engine(tiny_model());
+  const auto without = make_cuda_engine(tiny_model(), {.graphs = false});
+  emulation::counters() = {};
+  const auto launched = decode_over_changes(*with);
+  CHECK(emulation::counters().graph_launches >= 8);
+  CHECK(same_bits(launched, decode_over_changes(*without)));
+}
+
 TEST_CASE("cuda engine: a decode step allocates nothing, waits for nothing and is one launch") {
   const auto engine = make_cuda_engine(tiny_model());
   const auto cache = engine->make_cache({CacheKind::fixed, 1, 64, DType::f32});
