@@ -181,6 +181,24 @@ TEST_CASE("cuda engine: a graph serves no other sizes, buffers or caches than it
   CHECK(same_bits(launched, decode_over_changes(*without)));
 }
 
+TEST_CASE("cuda engine: calls may follow each other before anything has run") {
+  const auto engine = make_cuda_engine(tiny_model());
+  const auto ids = some_tokens(24, 1024, 6);
+  const CacheSpec spec{CacheKind::fixed, 1, 64, DType::f32};
+  const auto whole_cache = engine->make_cache(spec), cache = engine->make_cache(spec);
+  const auto whole = run(*engine, *whole_cache, ids, LogitsWanted::last);
+  NullSink nothing;
+  for (std::int64_t at = 0; at < 24; at += 4) {  // more calls than there are tables to fill in turns
+    const std::vector<std::int64_t> positions = position_ids(at, 4);
+    const SequenceStep step{0, std::span(ids).subspan(static_cast<std::size_t>(at), 4), positions,
+                            at < 20 ? LogitsWanted::none : LogitsWanted::last};
+    const Logits logits = engine->forward({&step, 1}, *cache, nothing);
+    if (at < 20) continue;
+    const Tensor last = engine->to_host(logits.steps.at(0));
+    CHECK(same_bits(last.values<float>(), whole));
+  }
+}
+
 TEST_CASE("cuda engine: a decode step allocates nothing, waits for nothing and is one launch") {
   const auto engine = make_cuda_engine(tiny_model());
   const auto cache = engine->make_cache({CacheKind::fixed, 1, 64, DType::f32});
