@@ -181,6 +181,37 @@ TEST_CASE("cuda engine: a graph serves no other sizes, buffers or caches than it
   CHECK(same_bits(launched, decode_over_changes(*without)));
 }
 
+TEST_CASE("cuda engine: a sink sees each sequence's own rows") {
+  class Rows final : public ProbeSink {
+   public:
+    explicit Rows(Engine& engine) : engine_(engine) {}
+    Access access(const ProbeId& id) const override {
+      return id.site == OpSite{Probe::k_rope, 1} ? Access::read : Access::none;
+    }
+    void receive(const ProbeId& id, const TensorView& view) override {
+      seen[static_cast<std::size_t>(id.sequence)] = engine_.to_host(view);
+    }
+    Tensor seen[2];
+
+   private:
+    Engine& engine_;
+  };
+  const auto engine = make_cuda_engine(tiny_model());
+  const auto first = some_tokens(5, 1024, 1), second = some_tokens(7, 1024, 2);
+  const auto of_first = position_ids(0, 5), of_second = position_ids(0, 7);
+  const std::vector<SequenceStep> steps{{0, first, of_first, LogitsWanted::none},
+                                        {1, second, of_second, LogitsWanted::none}};
+  Rows together(*engine), alone(*engine);
+  engine->forward(steps, *engine->make_cache({.max_sequences = 2}), together);
+  for (const SequenceStep& step : steps) {
+    engine->forward({&step, 1}, *engine->make_cache({.max_sequences = 2}), alone);
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(same_bits(together.seen[i].values<float>(), alone.seen[i].values<float>()));
+  }
+  CHECK(together.seen[1].shape()[0] == 7);
+}
+
 TEST_CASE("cuda engine: calls may follow each other before anything has run") {
   const auto engine = make_cuda_engine(tiny_model());
   const auto ids = some_tokens(24, 1024, 6);
