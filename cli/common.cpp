@@ -39,9 +39,6 @@ std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesyst
     return native::make_cpu_engine(model, options);
   }
   if (name == "cuda") {
-    if (dtype != DType::f32 && dtype != DType::bf16) {
-      throw Error("the cuda engine stores f32 and bf16 only", "--dtype");
-    }
     native::CudaOptions options;
     options.storage = dtype;
     return native::make_cuda_engine(model, options);

@@ -1,7 +1,5 @@
 #include "impl/cpu/model_weights.h"
 
-#include <fmt/format.h>
-
 #include "impl/half.h"
 #include "impl/rounded_tensor.h"
 
@@ -63,18 +61,9 @@ ModelWeights::ModelWeights(const Checkpoint& checkpoint, const ModelConfig& conf
     head_ = linear(checkpoint, "lm_head", false);
   }
   for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string prefix = fmt::format("model.layers.{}.", i);
-    LayerWeights layer;
-    layer.input_layernorm = vector(checkpoint, prefix + "input_layernorm.weight");
-    layer.post_attention_layernorm = vector(checkpoint, prefix + "post_attention_layernorm.weight");
-    layer.q_proj = linear(checkpoint, prefix + "self_attn.q_proj", true);
-    layer.k_proj = linear(checkpoint, prefix + "self_attn.k_proj", true);
-    layer.v_proj = linear(checkpoint, prefix + "self_attn.v_proj", true);
-    layer.o_proj = linear(checkpoint, prefix + "self_attn.o_proj", false);
-    layer.gate_proj = linear(checkpoint, prefix + "mlp.gate_proj", false);
-    layer.up_proj = linear(checkpoint, prefix + "mlp.up_proj", false);
-    layer.down_proj = linear(checkpoint, prefix + "mlp.down_proj", false);
-    layers_.push_back(layer);
+    layers_.push_back(layer_weights<LayerWeights>(
+        i, [&](const std::string& name) { return vector(checkpoint, name); },
+        [&](const std::string& name, bool bias) { return linear(checkpoint, name, bias); }));
   }
 }
 

@@ -8,21 +8,12 @@
 #include "harness/model.h"
 #include "impl/cpu/linear.h"
 #include "impl/cpu/weight_buffer.h"
+#include "impl/layer_weights.h"
 #include "impl/weights.h"
 
 namespace plumbline::native {
 
-struct LayerWeights {
-  const float* input_layernorm = nullptr;           // [hidden]
-  const float* post_attention_layernorm = nullptr;  // [hidden]
-  LinearWeights q_proj;
-  LinearWeights k_proj;
-  LinearWeights v_proj;
-  LinearWeights o_proj;
-  LinearWeights gate_proj;
-  LinearWeights up_proj;
-  LinearWeights down_proj;
-};
+using LayerWeights = LayerWeightsOf<const float*, LinearWeights>;
 
 class ModelWeights {
  public:

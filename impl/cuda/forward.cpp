@@ -130,10 +130,10 @@ bool ForwardPass::decodes() const {
          std::ranges::all_of(batch_.steps, [](const BatchStep& step) { return step.rows == 1; });
 }
 
+// All else, as whether keys are apart, follows from these.
 Graphs::Key ForwardPass::graph_key() const {
   const AttentionWave& wave = plan_.waves.front();
-  return {batch_.rows, batch_.logit_rows, wave.most_keys, wave.keys_apart ? 1 : 0,
-          static_cast<std::int64_t>(cache_.spec().dtype)};
+  return {batch_.rows, batch_.logit_rows, wave.most_keys, static_cast<std::int64_t>(cache_.spec().dtype)};
 }
 
 bool ForwardPass::prepare_tables() {

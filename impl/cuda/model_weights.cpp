@@ -84,18 +84,9 @@ ModelWeights::ModelWeights(Stream stream, const Checkpoint& checkpoint, const Mo
     head_ = linear(checkpoint, "lm_head", false);
   }
   for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string prefix = fmt::format("model.layers.{}.", i);
-    LayerWeights layer;
-    layer.input_layernorm = tensor(prefix + "input_layernorm.weight");
-    layer.post_attention_layernorm = tensor(prefix + "post_attention_layernorm.weight");
-    layer.q_proj = linear(checkpoint, prefix + "self_attn.q_proj", true);
-    layer.k_proj = linear(checkpoint, prefix + "self_attn.k_proj", true);
-    layer.v_proj = linear(checkpoint, prefix + "self_attn.v_proj", true);
-    layer.o_proj = linear(checkpoint, prefix + "self_attn.o_proj", false);
-    layer.gate_proj = linear(checkpoint, prefix + "mlp.gate_proj", false);
-    layer.up_proj = linear(checkpoint, prefix + "mlp.up_proj", false);
-    layer.down_proj = linear(checkpoint, prefix + "mlp.down_proj", false);
-    layers_.push_back(layer);
+    layers_.push_back(layer_weights<LayerWeights>(
+        i, [&](const std::string& name) { return tensor(name); },
+        [&](const std::string& name, bool bias) { return linear(checkpoint, name, bias); }));
   }
 }
 

@@ -9,22 +9,13 @@
 #include "harness/model.h"
 #include "impl/cuda/linear.h"
 #include "impl/cuda/memory.h"
+#include "impl/layer_weights.h"
 #include "impl/weights.h"
 
 namespace plumbline::native::cuda {
 
 // Pointers are to the device.
-struct LayerWeights {
-  const void* input_layernorm = nullptr;           // [hidden]
-  const void* post_attention_layernorm = nullptr;  // [hidden]
-  LinearLayer q_proj;
-  LinearLayer k_proj;
-  LinearLayer v_proj;
-  LinearLayer o_proj;
-  LinearLayer gate_proj;
-  LinearLayer up_proj;
-  LinearLayer down_proj;
-};
+using LayerWeights = LayerWeightsOf<const void*, LinearLayer>;
 
 class ModelWeights {
  public:
@@ -38,7 +29,6 @@ class ModelWeights {
   const void* norm() const { return norm_; }            // [hidden]
   const LinearLayer& head() const { return head_; }     // [vocab, hidden]
   const std::vector<LayerWeights>& layers() const { return layers_; }
-  std::size_t bytes() const { return memory_.bytes(); }
 
  private:
   void place(const Checkpoint& checkpoint, const ModelConfig& config);

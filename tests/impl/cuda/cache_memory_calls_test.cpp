@@ -8,6 +8,7 @@
 #include "impl/cuda/cache_memory.h"
 #include "impl/cuda/memory.h"
 #include "tests/cuda_emulation/emulation.h"
+#include "tests/cuda_emulation/with_settings.h"
 #include "tests/impl/cache_support.h"
 #include "tests/impl/support.h"
 
@@ -20,18 +21,6 @@ namespace {
 
 constexpr CacheShape kShape{3, 2, 4};
 const std::vector<int> kFive{3, 1, 4, 1, 5};
-
-// Other settings until it goes.
-class WithSettings {
- public:
-  WithSettings() : before_(emulation::settings()) {}
-  ~WithSettings() { emulation::settings() = before_; }
-  WithSettings(const WithSettings&) = delete;
-  WithSettings& operator=(const WithSettings&) = delete;
-
- private:
-  emulation::Settings before_;
-};
 
 template <typename Body>
 emulation::Counters counted(const cuda::StreamOwner& stream, Body body) {
@@ -128,7 +117,7 @@ TEST_CASE("cuda cache: a full ring's decode steps ask for memory once") {
 }
 
 TEST_CASE("cuda cache: more than the device has is refused with what is needed and what is free") {
-  const WithSettings restored;
+  const emulation::WithSettings restored;
   const cuda::StreamOwner stream;
   const auto memory = cuda::make_cache_memory(stream.get());
   emulation::settings().device_memory = emulation::held().device_bytes + 10000;
@@ -150,7 +139,7 @@ TEST_CASE("cuda cache: more than the device has is refused with what is needed a
 }
 
 TEST_CASE("cuda cache: whichever call CUDA refuses, it is one error, and a step leaves the lengths") {
-  const WithSettings restored;
+  const emulation::WithSettings restored;
   CacheSpec ring{CacheKind::fixed, 2, 6};
   ring.when_full = WhenFull::ring;
   CacheSpec heads{CacheKind::concat};
@@ -186,7 +175,7 @@ TEST_CASE("cuda cache: whichever call CUDA refuses, it is one error, and a step 
 }
 
 TEST_CASE("cuda cache: after a copy that failed half way, the host's memory is left alone") {
-  const WithSettings restored;
+  const emulation::WithSettings restored;
   const cuda::StreamOwner stream;
   const auto memory = cuda::make_cache_memory(stream.get());
   const auto block = memory->allocate(64);
@@ -204,7 +193,7 @@ TEST_CASE("cuda cache: after a copy that failed half way, the host's memory is l
 }
 
 TEST_CASE("cuda cache: a step that is given up after the device has gone ends without a word of its own") {
-  const WithSettings restored;
+  const emulation::WithSettings restored;
   CacheSpec ring{CacheKind::fixed, 1, 5};
   ring.when_full = WhenFull::ring;
   const cuda::StreamOwner stream;

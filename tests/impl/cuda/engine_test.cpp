@@ -5,6 +5,7 @@
 #include "impl/cuda/engine.h"
 #include "impl/positions.h"
 #include "tests/cuda_emulation/emulation.h"
+#include "tests/cuda_emulation/with_settings.h"
 #include "tests/impl/support.h"
 
 using namespace plumbline;
@@ -18,18 +19,6 @@ constexpr const char* kOdd = R"({"model_type": "qwen2", "vocab_size": 97, "hidde
   "intermediate_size": 70, "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2,
   "head_dim": 10, "use_sliding_window": true, "sliding_window": 7, "max_window_layers": 1,
   "rope_theta": 10000.0})";
-
-// Other settings until it goes.
-class WithSettings {
- public:
-  WithSettings() : before_(emulation::settings()) {}
-  ~WithSettings() { emulation::settings() = before_; }
-  WithSettings(const WithSettings&) = delete;
-  WithSettings& operator=(const WithSettings&) = delete;
-
- private:
-  emulation::Settings before_;
-};
 
 // Logits of a prefill, and of a few decode steps after it.
 std::vector<float> talk(Engine& engine, DType storage) {
@@ -79,7 +68,7 @@ TEST_CASE("cuda engine: the same bits in any order of blocks and threads, lazily
   write_random_model(odd, kOdd, 3);
   for (const auto& model : {tiny_model(), odd.path()}) {
     for (const DType storage : {DType::f32, DType::bf16}) {
-      const WithSettings restored;
+      const emulation::WithSettings restored;
       emulation::settings().order = emulation::Order::ascending;
       const auto first = talk(*make_cuda_engine(model, {.storage = storage}), storage);
       for (const bool lazy : {true, false}) {
@@ -271,7 +260,7 @@ TEST_CASE("cuda engine: nothing of it stays on the device") {
 }
 
 TEST_CASE("cuda engine: what is missing is said before anything is allocated") {
-  const WithSettings restored;
+  const emulation::WithSettings restored;
   SECTION("a device") {
     emulation::settings().device_count = 0;
     CHECK_THAT(refusal(), Catch::Contains("no CUDA device is there"));
@@ -309,7 +298,7 @@ TEST_CASE("cuda engine: what is missing is said before anything is allocated") {
 }
 
 TEST_CASE("cuda engine: a launch that fails names the kernel, and nothing stays behind") {
-  const WithSettings restored;
+  const emulation::WithSettings restored;
   {
     const auto engine = make_cuda_engine(tiny_model(), {.graphs = false});
     emulation::settings().fail_kernel = "rms_norm";
