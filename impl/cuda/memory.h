@@ -46,7 +46,6 @@ class DeviceBuffer {
   T* as() const {
     return static_cast<T*>(data_);
   }
-  std::size_t bytes() const { return bytes_; }
 
  private:
   void* data_ = nullptr;
