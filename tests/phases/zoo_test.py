@@ -15,7 +15,7 @@ BUILD, SOURCE = (Path(sys.argv.pop(1)), Path(sys.argv.pop(1))) if len(sys.argv) 
 ZOO = SOURCE / "fixtures" / "models" / "zoo"
 
 # fixtures/scripts/zoo_checkpoints.py says what each shows.
-NAMES = ["bf16", "everything", "f16", "gqa", "head-dim", "mha", "mixed", "mqa", "sharded", "window-4x", "window-5x",
+NAMES = ["aligned", "bf16", "everything", "f16", "gqa", "head-dim", "mha", "mixed", "mqa", "sharded", "window-4x", "window-5x",
          "window-off", "yarn-4x", "yarn-5x"]
 
 # Checks that there are only with goldens, by case.

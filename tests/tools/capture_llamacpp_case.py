@@ -10,7 +10,7 @@ from unittest import mock
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 TINY, ZOO = SOURCE / "fixtures/models/tiny", SOURCE / "fixtures/models/zoo"
-REFUSED = {"everything": "heads", "head-dim": "heads", "window-4x": "window", "window-5x": "window"}
+REFUSED = {"aligned": "heads", "everything": "heads", "head-dim": "heads", "window-4x": "window", "window-5x": "window"}
 NEEDED = ("numpy", "safetensors", "gguf", "llama_cpp")
 
 sys.dont_write_bytecode = True
