@@ -174,11 +174,11 @@ void PlainGenerator::run(std::vector<PlainRow>& rows, native::StepSink* sink) {
     }
     if (sink != nullptr) sink->begin(steps);
     const Logits logits = store_->engine->forward(steps, *store_->cache, probes);
-    const auto vocab = static_cast<std::size_t>(store_->engine->config().vocab_size);
     for (std::size_t i = 0; i < computed.size(); ++i) {
       const std::size_t from = is(M::rows_take_first_rows_logits) ? 0 : i;
       computed[i]->sequence->fed = computed[i]->sequence->tokens.size();
-      if (computed[i]->active) advance(*computed[i], {logits.steps.at(from).as<float>(), vocab}, probes);
+      const Tensor row = store_->engine->to_host(logits.steps.at(from));
+      if (computed[i]->active) advance(*computed[i], row.values<float>(), probes);
     }
   }
 }
