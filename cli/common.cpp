@@ -19,13 +19,24 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
+Device reference_device(const std::string& name) {
+  if (name == "cuda") return {DeviceKind::cuda, 0};
+  if (name.empty() || name == "cpu") return {};
+  throw Error("unknown device '" + name + "'", "--device", "cpu or cuda");
+}
+
 }  // namespace
 
 std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesystem::path& model, DType dtype,
-                                    int threads, const std::string& isa, bool stream) {
+                                    int threads, const std::string& isa, bool stream,
+                                    const std::string& device) {
   if (stream && name != "reference") {
     throw Error("the " + name + " engine holds all its weights: it cannot stream them", "--stream",
                 "--engine reference can");
+  }
+  if (!device.empty() && name != "reference") {
+    throw Error("the " + name + " engine has its own: --device is the reference's", "--device",
+                "--engine cuda for the native engine on an NVIDIA GPU");
   }
   if (threads < 0 || threads > kMaxThreads) {
     throw Error(fmt::format("{} threads", threads), "--threads",
@@ -46,7 +57,7 @@ std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesyst
   if (name == "reference") {
     if (!is_floating(dtype)) throw Error("the reference runs in f32, f64, bf16 or f16", "--dtype");
     const reference::Hold hold = stream ? reference::Hold::one_layer : reference::Hold::all;
-    return reference::make_engine(model, {dtype, threads > 0 ? threads : 1, hold});
+    return reference::make_engine(model, {dtype, threads > 0 ? threads : 1, hold, reference_device(device)});
   }
   throw Error("unknown engine '" + name + "'", "--engine", "cpu, cuda or reference");
 }

@@ -13,9 +13,11 @@
 namespace plumbline::cli {
 
 // "cpu", "cuda" or "reference". `stream`: holds one layer of weights at a time, which the reference can.
-// Throws Error for another name, a dtype that the engine lacks, a broken checkpoint.
+// `device`: where the reference computes, "cpu" or "cuda"; empty for the others, whose names say it. Throws
+// Error for another name, a dtype or device that the engine lacks, a broken checkpoint.
 std::unique_ptr<Engine> make_engine(const std::string& name, const std::filesystem::path& model, DType dtype,
-                                    int threads = 0, const std::string& isa = {}, bool stream = false);
+                                    int threads = 0, const std::string& isa = {}, bool stream = false,
+                                    const std::string& device = {});
 
 // For --stream: memory that is let go of is the system's again at once, not kept for the next of its size.
 void give_memory_back();

@@ -80,6 +80,7 @@ void add_generate_options(CLI::App& command, GenerateOptions& options) {
       .add_option("--dtype", options.dtype,
                   "What weights, activations and cache are kept in: f32, bf16 or f16")
       ->capture_default_str();
+  command.add_option("--device", options.device, "Where the reference computes: cpu or cuda");
   command.add_option("--threads", options.threads, "0: one for each core")->capture_default_str();
   command.add_option("--isa", options.isa, "Instruction set of the cpu engine; plumbline info lists them");
   add_sampling_options(command, options);

@@ -15,7 +15,7 @@
 namespace plumbline::cli {
 
 struct GenerateOptions {
-  std::string model, engine = "cpu", cache = "concat", dtype = "f32", isa;
+  std::string model, engine = "cpu", cache = "concat", dtype = "f32", isa, device;
   PromptOptions prompt;
   int threads = 0;
   std::int64_t max_new_tokens = 64, max_length = 0;

@@ -41,7 +41,7 @@ native::GeneratorSettings settings_of(const GenerateOptions& options, std::int64
 
 std::unique_ptr<Engine> engine_of(const GenerateOptions& options) {
   return make_engine(options.engine, options.model, dtype_from_name(options.dtype), options.threads,
-                     options.isa);
+                     options.isa, /*stream=*/false, options.device);
 }
 
 int finish(StopReason reason) {

@@ -9,6 +9,7 @@
 #include "impl/cuda/description.h"
 #include "impl/cuda/engine.h"
 #include "impl/weights.h"
+#include "reference/engine.h"
 #include "reference/version.h"
 
 namespace plumbline::cli {
@@ -26,6 +27,8 @@ void print_machine() {
   line("cuda", problem.empty() ? "a device is there" : "not usable: " + problem);
   for (const auto& [name, value] : native::cuda_description()) line(name, value);
   line("LibTorch", reference::libtorch_version());
+  const std::string lacking = reference::why_no_cuda();
+  line("LibTorch on the GPU", lacking.empty() ? "a device is there" : "not usable: " + lacking);
 }
 
 void print_checkpoint(const std::filesystem::path& model) {

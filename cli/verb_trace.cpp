@@ -17,7 +17,7 @@ constexpr std::size_t kLongPrompt =
     1024;  // scores and probs grow with the square: off by default from here on
 
 struct Options {
-  std::string model, engine = "cpu", dtype = "f32", output, isa;
+  std::string model, engine = "cpu", dtype = "f32", output, isa, device;
   PromptOptions prompt;
   std::vector<std::string> probes;
   std::int64_t steps = 1;
@@ -43,7 +43,7 @@ int run(const CLI::App& command, const Options& options) {
       prompt_tokens(options.prompt, command.count("--prompt") > 0, false, options.model);
   const std::unique_ptr<Engine> engine =
       make_engine(options.engine, options.model, dtype_from_name(options.dtype), options.threads, options.isa,
-                  options.stream);
+                  options.stream, options.device);
   require_context(prompt, engine->config());
   const ProbeFilter filter = filter_of(options, prompt.size());
   filter.check(static_cast<int>(engine->config().num_hidden_layers));
@@ -92,6 +92,7 @@ Verb add_trace(CLI::App& app) {
   command->add_option("--engine", options->engine, "cpu, cuda or reference")->capture_default_str();
   command->add_option("--dtype", options->dtype, "f32, bf16 or f16; f64 with the reference")
       ->capture_default_str();
+  command->add_option("--device", options->device, "Where the reference computes: cpu or cuda");
   command->add_option("--threads", options->threads, "0: one for each core")->capture_default_str();
   command->add_option("--isa", options->isa, "Instruction set of the cpu engine");
   command->add_flag("--stream", options->stream,

@@ -13,11 +13,6 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 
-# LibTorch: -DTorch_DIR or CMAKE_PREFIX_PATH. Its CMake files set global flags: they are put back.
-set(plumbline_flags_before_torch "${CMAKE_CXX_FLAGS}")
-find_package(Torch REQUIRED)
-set(CMAKE_CXX_FLAGS "${plumbline_flags_before_torch}")
-
 # CUDA is optional, and the build says which it found.
 include(CheckLanguage)
 option(PLUMBLINE_CUDA "Compile the CUDA engine where nvcc is present" ON)
@@ -52,6 +47,16 @@ endif()
 if(NOT PLUMBLINE_HAS_CUDA)
   message(STATUS "CUDA: no toolkit in use, the CUDA engine is left out")
 endif()
+
+# LibTorch: -DTorch_DIR or CMAKE_PREFIX_PATH. Its CMake files set global flags: they are put back. Those of a LibTorch for
+# CUDA also enable that language, with architectures of its own: so it comes after ours.
+foreach(name CXX_FLAGS CUDA_FLAGS CUDA_ARCHITECTURES)
+  set(plumbline_before_torch_${name} "${CMAKE_${name}}")
+endforeach()
+find_package(Torch REQUIRED)
+foreach(name CXX_FLAGS CUDA_FLAGS CUDA_ARCHITECTURES)
+  set(CMAKE_${name} "${plumbline_before_torch_${name}}")
+endforeach()
 
 # cuBLASLt, where it is: headers to compile against, and the file that impl/cuda/cublaslt_functions.cpp opens when
 # a program first asks for it. It is not linked.

@@ -12,6 +12,7 @@
 #include "impl/sampler.h"
 #include "phases/support/accumulated.h"
 #include "phases/support/batch.h"
+#include "phases/support/beside_libtorch.h"
 #include "phases/support/closely.h"
 #include "phases/support/golden_checks.h"
 #include "phases/support/integer_cases.h"
@@ -134,6 +135,7 @@ TEST_CASE("3.3 op by op: each output against the replay of its own inputs", "[3.
   add_evidence(share_by_op(all));
   add_evidence(share_by_component(all));
   add_worst_ops_seen_closely(chosen_prompts());
+  record_beside_libtorch(chosen_prompts());
 }
 
 TEST_CASE("3.3 op by op: on small whole numbers, where every order of summation is exact", "[3.3]") {

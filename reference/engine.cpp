@@ -10,6 +10,7 @@
 
 #include "reference/config.h"
 #include "reference/internal/convert_torch.h"
+#include "reference/internal/device_torch.h"
 #include "reference/internal/engine_torch.h"
 #include "reference/internal/forward_torch.h"
 #include "reference/internal/guard_torch.h"
@@ -56,8 +57,14 @@ void check_step(const SequenceStep& step, const HistoryCache& cache, std::int64_
 // Half types: LibTorch's products accumulate in f32, and its elementary operations round each.
 EngineInfo info_of(const EngineOptions& options) {
   const bool half = options.dtype == DType::bf16 || options.dtype == DType::f16;
-  EngineInfo info{"reference",     Device{}, options.dtype, half ? DType::f32 : options.dtype, "libtorch",
-                  options.threads, {}};
+  EngineInfo info{"reference",
+                  options.device,
+                  options.dtype,
+                  half ? DType::f32 : options.dtype,
+                  "libtorch",
+                  options.threads,
+                  {}};
+  info.one_order = options.device.kind == DeviceKind::cpu;  // of a GPU's products nobody has measured it
   if (half) info.precision = {options.dtype, options.dtype, options.dtype, Rounding::each};
   return info;
 }
@@ -76,7 +83,7 @@ class ReferenceEngine final : public Engine {
   std::unique_ptr<Cache> make_cache(const CacheSpec& spec) const override;
   Logits forward(std::span<const SequenceStep> steps, Cache& cache, ProbeSink& sink) override;
   Tensor to_host(const TensorView& view) override { return copy_host(view); }
-  void synchronize() override {}
+  void synchronize() override { reference::synchronize(weights_->device()); }
 
  private:
   HistoryCache& own(Cache& cache) const;
@@ -126,7 +133,7 @@ Logits ReferenceEngine::forward(std::span<const SequenceStep> steps, Cache& any_
     histories.push_back(cache.extended(step.sequence, step.tokens, step.positions));
     logits.push_back(in_torch([&] {
       ForwardPass pass(config_, *weights_, info_.storage, step.sequence, past, sink);
-      return ops::wide(pass.run(histories.back(), step.logits));
+      return ops::wide(pass.run(histories.back(), step.logits)).cpu();
     }));
   }
 
@@ -150,9 +157,10 @@ std::unique_ptr<Engine> make_engine(const std::filesystem::path& directory, cons
     throw Error("computes no " + std::string(dtype_name(options.dtype)), kName, "f32, f64, bf16 or f16");
   }
   if (options.threads < 1) throw Error("threads is " + std::to_string(options.threads), kName, "at least 1");
+  const at::Device device = torch_device(options.device);
   ModelConfig config = load_config(directory);
   auto weights =
-      std::make_shared<const Weights>(directory, config, options.dtype, options.dtype, options.hold);
+      std::make_shared<const Weights>(directory, config, options.dtype, options.dtype, options.hold, device);
   return engine_over(std::move(config), std::move(weights), options);
 }
 

@@ -44,14 +44,12 @@ ForwardPass::ForwardPass(const ModelConfig& config, const Weights& weights, DTyp
 
 void ForwardPass::emit(OpSite site, const at::Tensor& view) {
   const ProbeId id{site, sequence_};
-  switch (sink_.access(id)) {
-    case ProbeSink::Access::none:
-      return;
-    case ProbeSink::Access::read:
-      return sink_.receive(id, view_of(view));
-    case ProbeSink::Access::write:
-      return sink_.modify(id, mutable_view_of(view));
-  }
+  const ProbeSink::Access access = sink_.access(id);
+  if (access == ProbeSink::Access::none) return;
+  const at::Tensor host = view.cpu();  // the tensor itself, where it is there
+  if (access == ProbeSink::Access::read) return sink_.receive(id, view_of(host));
+  sink_.modify(id, mutable_view_of(host));
+  view.copy_(host);
 }
 
 void ForwardPass::emit_rows(Probe probe, int layer, const at::Tensor& all) {
@@ -78,15 +76,16 @@ at::Tensor ForwardPass::allowed(int layer) const {
 void ForwardPass::prepare(const History& history) {
   length_ = history.length();
   rows_ = (length_ + kRowBlock - 1) / kRowBlock * kRowBlock;
-  ids_ = filled_up(history.tokens, rows_);
+  const at::Device device = weights_.device();
+  ids_ = filled_up(history.tokens, rows_).to(device);
   emit_rows(Probe::input_ids, -1, ids_);
-  const at::Tensor positions = filled_up(history.positions, rows_);
+  const at::Tensor positions = filled_up(history.positions, rows_).to(device);
   emit_rows(Probe::position_ids, -1, positions);
-  allowed_full_ = torch_mask(rows_, std::nullopt);
-  if (config_.sliding_window) allowed_sliding_ = torch_mask(rows_, config_.sliding_window);
+  allowed_full_ = torch_mask(rows_, std::nullopt).to(device);
+  if (config_.sliding_window) allowed_sliding_ = torch_mask(rows_, config_.sliding_window).to(device);
   emit_masks();
 
-  const at::Tensor inv_freq = ops::inverse_frequencies(config_);
+  const at::Tensor inv_freq = ops::inverse_frequencies(config_).to(device);
   emit({Probe::inv_freq, -1}, inv_freq);
   const at::Tensor angles =
       ops::rotary_angles(positions, inv_freq).to(type_ == at::kDouble ? type_ : at::kFloat);

@@ -58,12 +58,13 @@ std::string layer_of(const std::string& name) {
 }  // namespace
 
 Weights::Weights(const std::filesystem::path& directory, const ModelConfig& config, DType storage,
-                 DType compute, Hold hold)
+                 DType compute, Hold hold, at::Device device)
     : index_(index_checkpoint(directory)),
       tied_(config.tie_word_embeddings),
       storage_(storage),
       compute_(compute),
-      hold_(hold) {
+      hold_(hold),
+      device_(device) {
   check_against(index_, expected_weights(config), directory);
   std::map<std::string, std::int64_t> layers;
   for (const auto& [name, stored] : index_) {
@@ -109,7 +110,7 @@ at::Tensor Weights::load(const std::string& key, std::int64_t begin, std::int64_
     if (!all_finite(rounded)) refuse(key);
     values.narrow(0, done, part.shape[0]).copy_(rounded);
   }
-  return values;
+  return values.to(device_);
 }
 
 // Lets go of what was used longest ago; what a replay still reads lives until it has.

@@ -160,8 +160,8 @@ install_torch() {
       refuse "python3 has no venv; install it with: sudo apt-get install -y python3-venv"
   fi
   [[ -x "$root/.venv/bin/pip" ]] || python3 -m venv "$root/.venv"
-  # Where the package index offers a build without CUDA, that one: it is a tenth of the size, and the reference
-  # runs on the CPU.
+  # Where the package index offers a build without CUDA, that one: it is a tenth of the size, and the judge
+  # computes on the CPU. One for CUDA is for Torch_DIR to name (docs/cuda.md).
   local pip=("$root/.venv/bin/pip" install --quiet --no-input)
   "${pip[@]}" "torch==$torch_version+cpu" 2>/dev/null || "${pip[@]}" "torch==$torch_version" ||
     refuse "could not install torch; try: $root/.venv/bin/pip install torch==$torch_version"

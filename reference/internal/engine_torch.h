@@ -9,6 +9,7 @@
 
 namespace plumbline::reference {
 
+// It computes where the weights are; options.device is what its EngineInfo says.
 std::unique_ptr<Engine> engine_over(ModelConfig config, std::shared_ptr<const Weights> weights,
                                     const EngineOptions& options);
 // The weights are f64.

@@ -18,6 +18,7 @@ namespace plumbline::reference {
 // more.
 inline constexpr std::int64_t kRowBlock = 32;
 
+// Computed where the weights are; what a sink sees is on the host.
 class ForwardPass {
  public:
   // past: rows of the sequence that are not of this step; probes show the others.

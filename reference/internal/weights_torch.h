@@ -23,9 +23,9 @@ inline constexpr std::int64_t kHeadRows = 8192;
 class Weights {
  public:
   // Values are rounded once to `storage`, then widened to `compute`. Throws Error for a broken checkpoint, or
-  // one that lacks what the config asks for; no weight is read yet.
+  // one that lacks what the config asks for; no weight is read yet. They are handed out on `device`.
   Weights(const std::filesystem::path& directory, const ModelConfig& config, DType storage, DType compute,
-          Hold hold = Hold::all);
+          Hold hold = Hold::all, at::Device device = at::kCPU);
 
   // "model.norm.weight"; throws Error for one that holds NaN or infinity. lm_head.weight is the embedding
   // where the config ties them. Where one layer is held, throws std::runtime_error for a tensor larger than
@@ -39,6 +39,7 @@ class Weights {
   at::Tensor gathered(const std::string& name, const at::Tensor& ids) const;
   std::int64_t rows_of(const std::string& name) const;  // how many there are
   const std::string& hash() const;
+  at::Device device() const { return device_; }
 
  private:
   struct Held {
@@ -58,6 +59,7 @@ class Weights {
   DType storage_;
   DType compute_;
   Hold hold_;
+  at::Device device_;
   std::int64_t most_bytes_ = 0;  // held at a time, where one layer is
   mutable std::mutex mutex_;
   mutable std::condition_variable loaded_;

@@ -35,7 +35,7 @@ IMPL_SEES_OF_HARNESS = {
 
 # A header of others, by the beginning of its name -> where it may be included.
 OUTSIDE = {
-    "LibTorch": (r"(torch|ATen|c10|caffe2)/", ("reference/", "bench/peers/")),
+    "LibTorch": (r"(torch|ATen|c10|caffe2)/", ("reference/", "bench/peers/", "tests/reference/device_")),
     "Catch2": (r"catch2/", ("phases/", "tests/")),
     "CLI11": (r"CLI/", ("bench/", "cli/", "tools/", "phases/support/suite_main.cpp")),
     "yaml-cpp": (r"yaml-cpp/", ("harness/",)),
@@ -110,7 +110,7 @@ def include_violations(root):
 def torch_link_problem(name, words):
     if not any(re.search(r"torch", word, re.IGNORECASE) for word in words):
         return None
-    if not name.startswith(("reference/", "bench/peers/")):
+    if not name.startswith(("reference/", "bench/peers/", "tests/reference/")):
         return "LibTorch is for reference/ only"
     scope = ""
     for word in words:

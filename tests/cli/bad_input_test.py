@@ -167,6 +167,16 @@ class BadInput(unittest.TestCase):
                 self.refused(command + ["1,,2"], "--tokens")
                 self.refused(command + ["1,1,1,1,1"], "prompt", "5 tokens", "context 4", "max_position_embeddings")
 
+    def test_devices(self):
+        for verb in (["generate"], ["trace", "-o", "t"]):
+            command = COMMAND + verb + ["--model", str(TINY), "--tokens", "1,2"]
+            self.refused(command + ["--engine", "reference", "--device", "tpu"], "--device", "cpu or cuda")
+            for engine in ("cpu", "cuda"):
+                self.refused(command + ["--engine", engine, "--device", "cuda"], "--device", "--engine cuda")
+            # LibTorch's own GPU: none in its build, none in the machine, or hidden.
+            self.refused(["env", "CUDA_VISIBLE_DEVICES="] + command + ["--engine", "reference", "--device", "cuda"],
+                         "LibTorch", "CUDA")
+
     def test_numbers_out_of_range(self):
         for engine in ("cpu", "reference"):
             generate = COMMAND + ["generate", "--model", str(TINY), "--prompt", "x", "--engine", engine]

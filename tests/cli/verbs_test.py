@@ -67,6 +67,8 @@ class Verbs(unittest.TestCase):
         self.assertIn(" passed", self.run_verb("judge", "cpu.st", "--model", TINY, "--report-dir", "r"))
         self.assertTrue((self.folder / "r" / "judge.md").read_text().startswith("# Judgement of cpu.st: passed"))
         self.run_verb("judge", "reference.st", "--model", TINY)
+        self.trace("host.st", "--steps", "3", "--engine", "reference", "--device", "cpu")
+        self.run_verb("compare", "host.st", "reference.st")
         self.run_verb("compare", "cpu.st", "again.st")
         self.run_verb("compare", "cpu.st", "reference.st", status=1)
         self.trace("norm.st", "--probes", "model.norm")
@@ -115,7 +117,9 @@ class Verbs(unittest.TestCase):
     def test_help_and_info(self):
         for verb in ("tokenize", "generate", "trace", "compare", "judge", "merge", "info"):
             self.assertIn("Example", self.run_verb(verb, "--help"))
-        self.assertIn("907600", self.run_verb("info", "--model", TINY))
+        told = self.run_verb("info", "--model", TINY)
+        self.assertIn("907600", told)
+        self.assertRegex(told, r"LibTorch on the GPU +(a device is there|not usable: LibTorch )")
 
 
 if __name__ == "__main__":
