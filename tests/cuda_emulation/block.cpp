@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tests/cuda_emulation/block_turns.h"
 #include "tests/cuda_emulation/emulation.h"
 
 uint3 threadIdx{}, blockIdx{};
@@ -9,22 +10,18 @@ dim3 blockDim, gridDim;
 
 namespace plumbline::cuda_emulation {
 
-namespace {
+Block* the_block = nullptr;
 
-Block* the_block = nullptr;  // fibers' stacks are never given back
+Block::Block()
+    : pool_([]() -> FiberPool& {
+        static auto* const of_all_blocks = new FiberPool(&Block::thread_body);  // stacks are never given back
+        return *of_all_blocks;
+      }()) {}
 
-}  // namespace
-
-Block& block() {
-  if (the_block == nullptr) the_block = new Block;
-  return *the_block;
-}
-
-Block::Block() : pool_(&Block::thread_body) {}
-
+// A fiber serves one thread after the other, of one block and then of another.
 void Block::thread_body() {
-  Block& self = block();
   for (;;) {
+    Block& self = *the_block;
     Fiber& fiber = *self.running_;
     int thread = fiber.thread;
     for (;;) {
@@ -42,11 +39,6 @@ void Block::thread_body() {
     self.pool_.release(fiber);
     self.leave_to(thread);
   }
-}
-
-inline void Block::set_coordinates(int thread) {
-  current_ = thread;
-  threadIdx = coordinates_[thread];
 }
 
 void Block::prepare(dim3 dimensions) {
@@ -67,11 +59,12 @@ void Block::prepare(dim3 dimensions) {
     warps_[w].exists = lanes == 32 ? ~0u : (1u << lanes) - 1;
     warps_[w].finished = 0;
     warps_[w].gathered = 0;
+    warps_[w].arrived = 0;
   }
 }
 
 void Block::new_phase() {
-  at_barrier_ = 0;
+  at_barrier_ = at_grid_ = 0;
   warp_cursor_ = 0;
   warp_order_.clear();
   for (const std::uint8_t w : lane_order(round_++)) {
@@ -79,49 +72,69 @@ void Block::new_phase() {
   }
   for (Warp& warp : warps_) {
     warp.runnable = warp.exists;
-    warp.at_barrier = 0;
+    warp.at_barrier = warp.at_grid = 0;
     warp.cursor = 0;
     warp.order = &lane_order(round_++);
   }
 }
 
-bool Block::run(const std::function<void()>& kernel, dim3 dimensions, std::uint64_t number) {
+void Block::start(const std::function<void()>& kernel, dim3 dimensions, std::uint64_t number, Grid* grid) {
   kernel_ = &kernel;
+  number_ = number;
+  grid_ = grid;
   failure_.clear();
   round_ = number * 1024;
+  phase_ = 0;
+  arrived_ = 0;
+  waits_ = false;
   prepare(dimensions);
+}
+
+Block::State Block::run() {
+  the_block = this;
+  if (waits_) leave_barrier();
   new_phase();
   const int first = next_thread();
   running_ = &host_;
   switches_ = 0;
   leave_to(first);
   counters().switches += switches_;
-  if (failure_.empty()) return true;
-  std::fill(fibers_.begin(), fibers_.end(), nullptr);
-  pool_.abandon();
-  return false;
+  if (failure_.empty()) return at_grid_ == 0 ? State::ended : State::paused;
+  abandon();
+  return State::failed;
 }
 
-inline int Block::next_thread() {
-  const int w = warp_order_[warp_cursor_];
-  Warp& warp = warps_[w];
-  while (warp.runnable != 0) {
-    while (warp.cursor < 32) {
-      const int lane = (*warp.order)[warp.cursor++];
-      if ((warp.runnable >> lane & 1u) != 0) return w * 32 + lane;
-    }
-    warp.cursor = 0;
-  }
-  return next_after(warp);
+void Block::leave_barrier() {
+  waits_ = false;
+  arrived_ = 0;
+  ++phase_;
+  for (Warp& warp : warps_) warp.arrived = 0;
+}
+
+void Block::abandon() {
+  std::fill(fibers_.begin(), fibers_.end(), nullptr);
+  pool_.abandon();
 }
 
 int Block::next_after(const Warp& warp) {
   if (warp.gathered != 0) return stop("a warp's collective lacks lanes of its mask: " + waiting());
   if (++warp_cursor_ < warp_order_.size()) return next_thread();
-  if (at_barrier_ == 0) return kHost;
-  if (at_barrier_ != threads_) return stop("__syncthreads() is not reached by all threads: " + waiting());
-  new_phase();
-  return next_thread();
+  return end_of_turn();
+}
+
+int Block::end_of_turn() {
+  const bool all_or_none_arrived = arrived_ == 0 || arrived_ == threads_;
+  if (at_barrier_ == threads_ && all_or_none_arrived) {
+    new_phase();
+    return next_thread();
+  }
+  if (at_grid_ == threads_) return kHost;
+  if (at_barrier_ == 0 && at_grid_ == 0 && arrived_ == 0) return kHost;
+  if (!all_or_none_arrived || at_grid_ != 0) {
+    return stop("the grid's barrier is not reached by all threads: " + waiting());
+  }
+  if (at_barrier_ == 0) return stop("returns without having waited at the grid's barrier: " + waiting());
+  return stop("__syncthreads() is not reached by all threads: " + waiting());
 }
 
 Fiber& Block::start_fiber(int thread) {
@@ -131,76 +144,9 @@ Fiber& Block::start_fiber(int thread) {
   return fiber;
 }
 
-inline void Block::leave_to(int next) {
-  Fiber& self = *running_;
-  Fiber& other = next != kHost && fibers_[next] != nullptr ? *fibers_[next] : start_fiber(next);
-  if (&other == &self) return;
-  ++switches_;
-  running_ = &other;
-  switch_fiber(self, other);
-}
-
-void Block::synchronise() {
-  const int self = current_;
-  Warp& warp = warps_[self / 32];
-  warp.runnable &= ~(1u << (self % 32));
-  warp.at_barrier |= 1u << (self % 32);
-  ++at_barrier_;
-  leave_to(next_thread());
-  set_coordinates(self);
-}
-
-std::uint64_t Block::collective(Collective kind, unsigned mask, std::uint64_t value, unsigned parameter,
-                                int width, unsigned size) {
-  const int self = current_;
-  const int position = self % 32;
-  Warp& warp = warps_[self / 32];
-  Lane& lane = warp.lanes[position];
-  lane.value = value;
-  lane.parameter = parameter;
-  lane.width = width;
-  if ((mask >> position & 1u) == 0) {
-    abort("is not in the mask of its own collective");
-  }
-  if (width <= 0 || width > 32 || (width & (width - 1)) != 0) {
-    abort("shuffles with a width that is no power of two up to 32");
-  }
-  if (warp.arrive(position, kind, size, mask)) {
-    const char* mistake = warp.exchange(kind, mask);
-    if (mistake != nullptr) abort(mistake);
-    warp.cursor = 0;
-    warp.order = &lane_order(round_++);
-  }
-  leave_to(next_thread());
-  set_coordinates(self);
-  return lane.value;
-}
-
-void Block::trap() {
-  abort("trapped");
-}
-
 int Block::stop(const std::string& why) {
   failure_ = why;
   return kHost;
 }
 
-void Block::abort(const char* what) {
-  const int end = stop(description(current_) + " " + what);
-  leave_to(end);  // for good: nothing may be left on this stack that wants to be destroyed
-}
-
-void trap() {
-  block().trap();
-}
-
-std::uint64_t collective(Collective kind, unsigned mask, std::uint64_t value, unsigned parameter, int width,
-                         unsigned size) {
-  return the_block->collective(kind, mask, value, parameter, width, size);
-}
-
 }  // namespace plumbline::cuda_emulation
-
-void __syncthreads() {
-  plumbline::cuda_emulation::block().synchronise();
-}

@@ -5,9 +5,15 @@
 
 namespace plumbline::cuda_emulation {
 
+std::string place(uint3 at) {
+  std::string text = "(";
+  text += std::to_string(at.x) + "," + std::to_string(at.y) + "," + std::to_string(at.z);
+  text += ")";
+  return text;
+}
+
 std::string Block::description(int thread) const {
-  const uint3 at = coordinates_[thread];
-  return "thread (" + std::to_string(at.x) + "," + std::to_string(at.y) + "," + std::to_string(at.z) + ")";
+  return "thread " + place(coordinates_[thread]);
 }
 
 std::string Block::waiting() const {
@@ -26,10 +32,12 @@ std::string Block::waiting() const {
     in_collectives += std::popcount(gathered);
     example(w, warp.finished, " has returned");
     example(w, warp.at_barrier, " waits at __syncthreads()");
+    example(w, warp.at_grid, " waits at the grid's barrier");
     example(w, gathered, " waits in a collective");
   }
+  const std::string at_grid = grid_ == nullptr ? "" : std::to_string(at_grid_) + " at the grid's barrier, ";
   return "of " + std::to_string(threads_) + " threads " + std::to_string(at_barrier_) +
-         " wait at __syncthreads(), " + std::to_string(in_collectives) + " in collectives, " +
+         " wait at __syncthreads(), " + at_grid + std::to_string(in_collectives) + " in collectives, " +
          std::to_string(finished) + " have returned" + examples;
 }
 

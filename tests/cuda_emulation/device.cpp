@@ -74,6 +74,9 @@ cudaError_t attribute_of(const cudaDeviceProp& p, cudaDeviceAttr attribute, int*
     case cudaDevAttrMaxThreadsPerMultiProcessor:
       *value = p.maxThreadsPerMultiProcessor;
       break;
+    case cudaDevAttrCooperativeLaunch:
+      *value = settings().cooperative_launch ? 1 : 0;
+      break;
     case cudaDevAttrComputeCapabilityMajor:
       *value = p.major;
       break;
@@ -154,9 +157,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
     attributes->maxThreadsPerBlock = 1024;
     attributes->binaryVersion = settings().compute_major * 10 + settings().compute_minor;
     attributes->ptxVersion = attributes->binaryVersion;
-    const auto allowed = runtime().dynamic_shared.find(kernel);
-    attributes->maxDynamicSharedSizeBytes =
-        allowed == runtime().dynamic_shared.end() ? static_cast<int>(kShared) : allowed->second;
+    attributes->maxDynamicSharedSizeBytes = static_cast<int>(most_dynamic_shared(kernel));
     return cudaSuccess;
   });
 }

@@ -10,7 +10,9 @@
 namespace plumbline::cuda_emulation {
 
 // The order of blocks, and of the threads of a block between two barriers. All are legal on a device: results
-// that change with it come from a race.
+// that change with it come from a race. A block of a cooperative grid runs up to its barrier_wait() when
+// ascending, up to its barrier_arrive() when descending, and to either by chance when shuffled; then it is
+// the next block's turn, and shuffled blocks take turns in another order after each barrier.
 enum class Order { ascending, descending, shuffled };
 
 struct Settings {
@@ -26,7 +28,12 @@ struct Settings {
   int compute_minor = 0;
   std::size_t device_memory = std::size_t{1} << 32;  // bytes that cudaMalloc may hand out in all
   std::size_t shared_optin = 227 * 1024;             // most dynamic shared memory of a block, in bytes
-  int multiprocessors = 132;
+  // Few, since cooperative grids live at once: each of their threads has a stack of its own.
+  int multiprocessors = 3;
+  // Most blocks of one kernel that a multiprocessor holds, beside what its threads and shared memory allow:
+  // what registers do on a device. Times `multiprocessors` it is the most that a cooperative grid may have.
+  int blocks_of_multiprocessor = 1;
+  bool cooperative_launch = true;  // whether the device has it
 
   // A launch of a kernel whose name contains this fails when it runs; empty: none does.
   std::string fail_kernel;
@@ -73,7 +80,7 @@ struct Held {
 };
 Held held();
 
-// What the last launch did wrong, in words: "kernel NAME, block (0,0,0): thread (3,0,0) has returned, ...";
+// What the last launch did wrong, in words: "kernel NAME: block (0,0,0): thread (3,0,0) has returned, ...";
 // empty: nothing. cudaGetErrorString() of the launch's error ends with it.
 const std::string& failure();
 

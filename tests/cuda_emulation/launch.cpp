@@ -1,26 +1,13 @@
-// Launches: the limits that a device has, then block after block.
+// Launches: the limits that a device has, then block after block, or all blocks of a cooperative grid.
 #include <algorithm>
-#include <cstring>
 
 #include "tests/cuda_emulation/block.h"
+#include "tests/cuda_emulation/grid.h"
 #include "tests/cuda_emulation/runtime.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
-namespace plumbline::native::cuda {
-unsigned char plumbline_shared_memory[256 * 1024] __attribute__((aligned(128)));
-}
+#include "tests/cuda_emulation/shared_memory.h"
 
 namespace plumbline::cuda_emulation {
 namespace {
-
-using native::cuda::plumbline_shared_memory;
-
-constexpr std::size_t kSharedBytes = sizeof(plumbline_shared_memory);
-constexpr std::size_t kSharedWithoutOptIn = 48 * 1024;
-constexpr std::size_t kWatched = 1024;  // bytes beyond a block's own that are looked at after each block
 
 bool shape_is_legal(const cudaLaunchConfig_t& c) {
   const dim3 block = c.blockDim, grid = c.gridDim;
@@ -30,40 +17,26 @@ bool shape_is_legal(const cudaLaunchConfig_t& c) {
   return grid.x <= 0x7fffffffu && grid.y <= 65535 && grid.z <= 65535;
 }
 
+bool is_cooperative(const cudaLaunchConfig_t& c) {
+  for (unsigned i = 0; i < c.numAttrs; ++i) {
+    if (c.attrs[i].id == cudaLaunchAttributeCooperative) return c.attrs[i].val.cooperative != 0;
+  }
+  return false;
+}
+
 cudaError_t check(const cudaLaunchConfig_t& c, const void* function) {
   if (settings().compute_major < 8) return cudaErrorNoKernelImageForDevice;
   if (function == nullptr) return cudaErrorInvalidDeviceFunction;
   if (!shape_is_legal(c)) return cudaErrorInvalidConfiguration;
-  const auto allowed = runtime().dynamic_shared.find(function);
-  const std::size_t limit = allowed == runtime().dynamic_shared.end()
-                                ? kSharedWithoutOptIn
-                                : static_cast<std::size_t>(allowed->second);
-  if (c.dynamicSmemBytes > std::min(limit, kSharedBytes)) return cudaErrorInvalidValue;
-  for (unsigned i = 0; i < c.numAttrs; ++i) {
-    if (c.attrs[i].id == cudaLaunchAttributeCooperative) return cudaErrorNotSupported;
-  }
-  return cudaSuccess;
-}
-
-// 0xFF bytes are NaN in every format of floats. Beyond the block's own bytes nothing else may ever stand.
-bool is_untouched(std::size_t from, std::size_t to) {
-  const unsigned char* bytes = plumbline_shared_memory;
-  return from >= to ||
-         (bytes[from] == 0xFF && std::memcmp(bytes + from, bytes + from + 1, to - from - 1) == 0);
-}
-
-void poison(std::size_t bytes, bool on) {
-#if defined(__SANITIZE_ADDRESS__)
-  if (on) __asan_poison_memory_region(plumbline_shared_memory + bytes, kSharedBytes - bytes);
-  if (!on) __asan_unpoison_memory_region(plumbline_shared_memory, kSharedBytes);
-#else
-  static_cast<void>(bytes);
-  static_cast<void>(on);
-#endif
-}
-
-std::string place(uint3 at) {
-  return "(" + std::to_string(at.x) + "," + std::to_string(at.y) + "," + std::to_string(at.z) + ")";
+  if (c.dynamicSmemBytes > most_dynamic_shared(function)) return cudaErrorInvalidValue;
+  if (!is_cooperative(c)) return cudaSuccess;
+  if (!settings().cooperative_launch) return cudaErrorNotSupported;
+  const dim3 grid = c.gridDim, block = c.blockDim;
+  const std::uint64_t of_each =
+      blocks_of_multiprocessor(function, block.x * block.y * block.z, c.dynamicSmemBytes);
+  const std::uint64_t most = of_each * static_cast<std::uint64_t>(settings().multiprocessors);
+  const bool resident = std::uint64_t{grid.x} * grid.y * grid.z <= most;
+  return resident ? cudaSuccess : cudaErrorCooperativeLaunchTooLarge;
 }
 
 void fail(const KernelCall& call, const std::string& what) {
@@ -80,47 +53,45 @@ bool arguments_are_reachable(const KernelCall& call) {
   return true;
 }
 
-bool run_block(const cudaLaunchConfig_t& c, const KernelCall& call, std::uint64_t number) {
-  std::memset(plumbline_shared_memory, 0xFF, c.dynamicSmemBytes);
-  poison(c.dynamicSmemBytes, true);
-  ++runtime().counters.blocks_run;
-  const bool ended = block().run(call.thread, c.blockDim, number);
-  poison(0, false);
-  if (!ended) {
-    fail(call, "block " + place(blockIdx) + ": " + block().failure());
-  } else if (!is_untouched(c.dynamicSmemBytes, std::min(c.dynamicSmemBytes + kWatched, kSharedBytes))) {
-    fail(call, "block " + place(blockIdx) + " wrote beyond its " + std::to_string(c.dynamicSmemBytes) +
-                   " bytes of shared memory");
+void run_block_by_block(const cudaLaunchConfig_t& c, const KernelCall& call) {
+  static auto* const block = new Block;
+  const std::uint64_t count = number_of_blocks();
+  for (std::uint64_t index = 0; index < count && runtime().sticky == cudaSuccess; ++index) {
+    const std::uint64_t at = block_at(index, count);
+    blockIdx = block_index(at);
+    clear_shared_memory(c.dynamicSmemBytes);
+    open_shared_memory(c.dynamicSmemBytes);
+    ++runtime().counters.blocks_run;
+    block->start(call.thread, c.blockDim, at);
+    const bool ended = block->run() == Block::State::ended;
+    const bool kept_within = close_shared_memory(c.dynamicSmemBytes);
+    if (!ended) fail(call, "block " + place(blockIdx) + ": " + block->failure());
+    if (ended && !kept_within) fail(call, "block " + place(blockIdx) + wrote_beyond(c.dynamicSmemBytes));
   }
-  return runtime().sticky == cudaSuccess;
 }
 
 }  // namespace
 
-void run_kernel(const cudaLaunchConfig_t& c, const KernelCall& call) {
+void run_kernel(const cudaLaunchConfig_t& c, const KernelCall& call, bool cooperative) {
   ++runtime().counters.kernels_run;
   const std::string& to_fail = settings().fail_kernel;
   if (!to_fail.empty() && function_name(call.function).find(to_fail) != std::string::npos) {
     return fail(call, "failed as settings().fail_kernel asks");
   }
   if (!arguments_are_reachable(call)) return;
-  static const void* const filled = std::memset(plumbline_shared_memory, 0xFF, kSharedBytes);
-  static_cast<void>(filled);
+  prepare_shared_memory();
   gridDim = c.gridDim;
   blockDim = c.blockDim;
-  const std::uint64_t layer = std::uint64_t{gridDim.x} * gridDim.y;
-  const std::uint64_t count = layer * gridDim.z;
-  for (std::uint64_t index = 0; index < count; ++index) {
-    const std::uint64_t at = block_at(index, count);
-    blockIdx = {static_cast<unsigned>(at % gridDim.x), static_cast<unsigned>(at % layer / gridDim.x),
-                static_cast<unsigned>(at / layer)};
-    if (!run_block(c, call, at)) break;
+  if (cooperative) {
+    Grid grid(call.thread, c.blockDim, c.dynamicSmemBytes);
+    if (!grid.run()) fail(call, grid.failure());
+  } else {
+    run_block_by_block(c, call);
   }
-  if (runtime().sticky == cudaSuccess && !is_untouched(c.dynamicSmemBytes, kSharedBytes)) {
+  if (runtime().sticky == cudaSuccess && !release_shared_memory(c.dynamicSmemBytes)) {
     fail(call, "wrote far beyond its " + std::to_string(c.dynamicSmemBytes) + " bytes of shared memory");
   }
-  std::memset(plumbline_shared_memory, 0xFF,
-              runtime().sticky == cudaSuccess ? c.dynamicSmemBytes : kSharedBytes);
+  if (runtime().sticky != cudaSuccess) forget_shared_memory();
 }
 
 cudaError_t launch(const cudaLaunchConfig_t* configuration, KernelCall call) {
@@ -131,7 +102,10 @@ cudaError_t launch(const cudaLaunchConfig_t* configuration, KernelCall call) {
     CUstream_st* stream = find_stream(configuration->stream);
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
     ++runtime().counters.launches;
-    return submit(*stream, [c = *configuration, call = std::move(call)] { run_kernel(c, call); });
+    const bool cooperative = is_cooperative(*configuration);  // the attributes are the caller's
+    return submit(*stream, [c = *configuration, call = std::move(call), cooperative] {
+      run_kernel(c, call, cooperative);
+    });
   });
 }
 

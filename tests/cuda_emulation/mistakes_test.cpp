@@ -33,14 +33,6 @@ __global__ void outside_the_mask_kernel(int* out) {
   if (threadIdx.x < 16) out[threadIdx.x] = __shfl_sync(0xffffu, 1, 20);
 }
 
-std::string failure_of(cudaError_t launched) {
-  REQUIRE(launched == cudaSuccess);
-  CHECK(cudaDeviceSynchronize() == cudaErrorLaunchFailure);
-  const std::string text = cudaGetErrorString(cudaErrorLaunchFailure);
-  CHECK(text.find(failure()) != std::string::npos);
-  return failure();
-}
-
 TEST_CASE(
     "cuda emulation: what some threads never reach is an error that names kernel and threads, and no hang") {
   using Catch::Matchers::Contains;

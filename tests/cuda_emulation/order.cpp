@@ -51,14 +51,21 @@ const LaneOrder& lane_order(std::uint64_t round) {
   return now.order == Order::ascending ? ascending : descending;
 }
 
-std::uint64_t block_at(std::uint64_t index, std::uint64_t count) {
+std::uint64_t block_at(std::uint64_t index, std::uint64_t count, std::uint64_t round) {
   const Settings& now = settings();
   if (now.order == Order::ascending) return index;
   if (now.order == Order::descending) return count - 1 - index;
   // index -> index * step + shift is a permutation when step and count have no common factor.
-  std::uint64_t step = mix(now.seed) % count;
+  const std::uint64_t seed = round == 0 ? now.seed : mix(now.seed + round);
+  std::uint64_t step = mix(seed) % count;
   while (std::gcd(step, count) != 1) ++step;
-  return (index * (step % count) + mix(now.seed + 1) % count) % count;
+  return (index * (step % count) + mix(seed + 1) % count) % count;
+}
+
+bool pauses_at_arrival(std::uint64_t block, std::uint64_t round) {
+  const Settings& now = settings();
+  if (now.order == Order::shuffled) return (mix(mix(now.seed + round) + block) & 1) != 0;
+  return now.order == Order::descending;
 }
 
 }  // namespace plumbline::cuda_emulation

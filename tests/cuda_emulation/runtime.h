@@ -126,7 +126,12 @@ class DeviceAccess {
 };
 
 // Runs the grid now, errors into runtime().sticky.
-void run_kernel(const cudaLaunchConfig_t& configuration, const KernelCall& call);
+void run_kernel(const cudaLaunchConfig_t& configuration, const KernelCall& call, bool cooperative);
+
+// Bytes that a launch of this kernel may ask for.
+std::size_t most_dynamic_shared(const void* kernel);
+// Of that kernel a multiprocessor holds so many at once; 0: it cannot be launched so.
+int blocks_of_multiprocessor(const void* kernel, unsigned threads, std::size_t shared_bytes);
 
 // The symbol at an address of code, demangled; "a kernel" where the program has no table of symbols.
 std::string function_name(const void* function);

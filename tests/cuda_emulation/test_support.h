@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstdio>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,30 @@ cudaError_t run(const Shape& shape, void (*kernel)(Parameters...), Arguments... 
   return cudaLaunchKernelEx(&configuration, kernel, arguments...);
 }
 
+template <typename... Parameters, typename... Arguments>
+cudaError_t run_cooperative(const Shape& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+  cudaLaunchAttribute cooperative{};
+  cooperative.id = cudaLaunchAttributeCooperative;
+  cooperative.val.cooperative = 1;
+  cudaLaunchConfig_t configuration{};
+  configuration.gridDim = shape.grid;
+  configuration.blockDim = shape.block;
+  configuration.dynamicSmemBytes = shape.shared_bytes;
+  configuration.stream = shape.stream;
+  configuration.attrs = &cooperative;
+  configuration.numAttrs = 1;
+  return cudaLaunchKernelEx(&configuration, kernel, arguments...);
+}
+
+// What the launch did wrong, in words.
+inline std::string failure_of(cudaError_t launched) {
+  REQUIRE(launched == cudaSuccess);
+  CHECK(cudaDeviceSynchronize() == cudaErrorLaunchFailure);
+  const std::string text = cudaGetErrorString(cudaErrorLaunchFailure);
+  CHECK(text.find(failure()) != std::string::npos);
+  return failure();
+}
+
 // Device memory of a fresh device: reset() frees it.
 template <typename T>
 T* on_device(std::size_t count) {
@@ -85,6 +110,13 @@ inline cudaStream_t new_stream(unsigned flags = cudaStreamNonBlocking) {
 // All orders that a test should try, as changes of the settings.
 inline std::vector<std::pair<Order, unsigned>> all_orders() {
   return {{Order::ascending, 1}, {Order::descending, 1}, {Order::shuffled, 1}, {Order::shuffled, 2}};
+}
+
+// A device of so many multiprocessors, whose blocks and threads take turns in that order.
+inline void set_device(int multiprocessors, const std::pair<Order, unsigned>& order) {
+  settings().multiprocessors = multiprocessors;
+  settings().order = order.first;
+  settings().seed = order.second;
 }
 
 // Whether it ends a process of its own other than well: what AddressSanitizer does.

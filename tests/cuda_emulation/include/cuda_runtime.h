@@ -57,6 +57,12 @@ template <typename R, typename... Parameters>
 cudaError_t cudaFuncSetAttribute(R (*kernel)(Parameters...), cudaFuncAttribute attribute, int value) {
   return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), attribute, value);
 }
+template <typename R, typename... Parameters>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, R (*kernel)(Parameters...),
+                                                          int block_size, std::size_t dynamic_shared_bytes) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, reinterpret_cast<const void*>(kernel),
+                                                       block_size, dynamic_shared_bytes);
+}
 
 template <typename T>
 cudaError_t cudaMalloc(T** pointer, std::size_t bytes) {
