@@ -15,6 +15,8 @@
 // from 0, in order. Forbidden keys take no part, whatever their values are. (A block without an allowed key
 // would add +0, and change nothing: a sum from +0 is never -0.)
 //
+// Steps of many queries may be computed on tensor cores, in another order of sums: attention_mma.h.
+//
 // NaN and infinity: as on the CPU. A NaN or +infinity among the allowed scores makes every weight of its row
 // NaN, and so do scores that are all -infinity; -infinity beside others weighs 0.
 //
@@ -25,6 +27,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "harness/dtype.h"
 #include "impl/cuda/attention_tile.h"
@@ -51,6 +54,12 @@ struct AttentionLayer {
   std::int64_t most_queries = 0;  // of a tile
   std::int64_t most_keys = 0;     // at least the largest `length`; how many blocks are launched depends on it
   const StepRuns* runs = nullptr;  // [steps], on the device: this layer's
+  // Steps of at least so many queries are computed on tensor cores, where attention_mma.h can; 0: none.
+  std::int64_t tensor_core_rows = 0;
+  // Queries of the steps that the tiles are of, at least and at most: kernels that would find no tile of
+  // theirs are not launched.
+  std::int64_t fewest_rows = 0;
+  std::int64_t most_rows = std::numeric_limits<std::int64_t>::max();
 };
 
 // How much of a row the caller wants: what attention itself needs, or all of it, for who looks at it.

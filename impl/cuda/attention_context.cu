@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include "impl/cuda/attention.h"
+#include "impl/cuda/attention_mma.h"
 #include "impl/cuda/attention_rows.cuh"
 #include "impl/cuda/attention_sums.cuh"
 #include "impl/cuda/device.cuh"
@@ -100,6 +101,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kRows == 8 ? 3 : 4)
   const ContextBlock block = this_block(layer, layout.batch);
   const std::int64_t begin = (block.seen.begin / kKeyBlock + blockIdx.y) * kKeyBlock;
   if (block.first_row >= block.rows || begin >= block.seen.end) return;
+  if (on_tensor_cores(layer, block.tile)) return;
   const std::int64_t end = partial == nullptr ? block.seen.end : begin + 1;
 
   auto* memory = shared_memory<unsigned char>();
@@ -167,20 +169,26 @@ void launch_context(Stream stream, const AttentionLayer& layer, const float* pro
                       : rows == 2 ? context_kernel<Storage, Cache, 2>
                                   : context_kernel<Storage, Cache, 8>;
   launch("attention_context", kernel, shape, stream, layer, probs, partial, context);
-  if (partial == nullptr) return;
-  launch("attention_context's sum", add_partials_kernel<Storage>, attention_partials_shape(layer), stream,
-         layer, static_cast<const float*>(partial), context);
 }
 
 }  // namespace
 
 void attention_context(Stream stream, const AttentionLayer& layer, const float* probs, float* partial,
                        void* context) {
+  if (on_tensor_cores(layer, layer.most_rows)) {
+    attention_context_mma(stream, layer, probs, partial, static_cast<Bf16*>(context));
+  }
   for_storage(layer.storage, [&](auto storage) {
-    for_storage(layer.cache, [&](auto cache) {
-      using Storage = decltype(storage);
-      launch_context<Storage, decltype(cache)>(stream, layer, probs, partial, static_cast<Storage*>(context));
-    });
+    using Storage = decltype(storage);
+    auto* const out = static_cast<Storage*>(context);
+    if (!on_tensor_cores(layer, layer.fewest_rows)) {
+      for_storage(layer.cache, [&](auto cache) {
+        launch_context<Storage, decltype(cache)>(stream, layer, probs, partial, out);
+      });
+    }
+    if (partial == nullptr) return;
+    launch("attention_context's sum", add_partials_kernel<Storage>, attention_partials_shape(layer), stream,
+           layer, static_cast<const float*>(partial), out);
   });
 }
 

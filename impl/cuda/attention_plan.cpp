@@ -48,6 +48,8 @@ class Planner {
     const std::int64_t length = step.past + step.rows;
     const std::int64_t needed = sizes_.heads * queries * length;
     if (!whole_ && scores_ > 0 && scores_ + needed > kMostScores) end_wave();
+    wave_.fewest_rows = wave_.tiles == 0 ? step.rows : std::min(wave_.fewest_rows, step.rows);
+    wave_.most_rows = std::max(wave_.most_rows, step.rows);
     for (std::int64_t done = 0; done < queries; done += kTileQueries) {
       QueryTile tile{};
       tile.step = index;

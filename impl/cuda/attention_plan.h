@@ -22,6 +22,8 @@ struct AttentionWave {
   std::int64_t tiles = 0;
   std::int64_t most_queries = 0;
   std::int64_t most_keys = 0;
+  std::int64_t fewest_rows = 0;  // queries of a step of which the wave has tiles
+  std::int64_t most_rows = 0;
   bool keys_apart =
       false;  // every block of keys is summed by itself: there are too few tiles to fill a device
 };

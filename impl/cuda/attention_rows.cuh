@@ -19,20 +19,22 @@ __device__ __forceinline__ const Cache* side_of(const DeviceRun& run, Side side)
   return static_cast<const Cache*>(side == Side::keys ? run.keys : run.values);
 }
 
-// rows: [kKeyBlock], where key first + i of the head begins; null for those outside `keys`.
+// Where `key` of the head begins; null for one outside `keys`.
+template <typename Cache>
+__device__ __forceinline__ const Cache* find_row(const DeviceRuns& runs, Side side, std::int64_t head,
+                                                 std::int64_t key, KeySpan keys) {
+  if (key < keys.begin || key >= keys.end) return nullptr;
+  const PlaceInRun place = place_of(runs, key);
+  const DeviceRun& run = runs.runs[place.run];
+  return side_of<Cache>(run, side) + place.token * run.token_stride + head * run.head_stride;
+}
+
+// rows: [kKeyBlock], of the keys from `first` on. The block has as many threads at least.
 template <typename Cache>
 __device__ __forceinline__ void find_rows(const DeviceRuns& runs, Side side, std::int64_t head,
                                           std::int64_t first, KeySpan keys, const Cache** rows) {
   const int i = static_cast<int>(threadIdx.x);
-  if (i >= kKeyBlock) return;
-  const std::int64_t key = first + i;
-  if (key < keys.begin || key >= keys.end) {
-    rows[i] = nullptr;
-    return;
-  }
-  const PlaceInRun place = place_of(runs, key);
-  const DeviceRun& run = runs.runs[place.run];
-  rows[i] = side_of<Cache>(run, side) + place.token * run.token_stride + head * run.head_stride;
+  if (i < kKeyBlock) rows[i] = find_row<Cache>(runs, side, head, first + i, keys);
 }
 
 // Whether all of a cache's groups of features can be read by accesses of 16 bytes. Without branches, so that

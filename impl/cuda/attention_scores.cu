@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include "impl/cuda/attention.h"
+#include "impl/cuda/attention_mma.h"
 #include "impl/cuda/attention_rows.cuh"
 #include "impl/cuda/device.cuh"
 #include "impl/cuda/launch.h"
@@ -97,6 +98,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
     scores_kernel(AttentionLayer layer, const Storage* queries, float* scores, RowPart part) {
   ScoresBlock block;
   block.tile = layer.tiles[blockIdx.x];
+  if (on_tensor_cores(layer, block.tile)) return;
   const KeySpan seen =
       part == RowPart::whole ? KeySpan{0, block.tile.length} : keys_of_tile(block.tile, layer.window);
   block.first = (seen.begin / kKeyBlock + blockIdx.y) * kKeyBlock;
@@ -137,6 +139,10 @@ __global__ void __launch_bounds__(kAttentionThreads)
 
 void attention_scores(Stream stream, const AttentionLayer& layer, const void* queries, float* scores,
                       RowPart part) {
+  if (on_tensor_cores(layer, layer.most_rows)) {
+    attention_scores_mma(stream, layer, static_cast<const Bf16*>(queries), scores, part);
+  }
+  if (on_tensor_cores(layer, layer.fewest_rows)) return;
   for_storage(layer.storage, [&](auto storage) {
     for_storage(layer.cache, [&](auto cache) {
       using Storage = decltype(storage);

@@ -84,6 +84,7 @@ class CudaEngine final : public Engine {
   Workspace workspace_;
   StepTables tables_;
   Graphs graphs_;
+  std::optional<DecodeStep> decode_step_;
   EngineInfo info_;
   mutable std::once_flag hash_once_;
   mutable std::string hash_;
@@ -102,6 +103,9 @@ CudaEngine::CudaEngine(const std::filesystem::path& directory, const CudaOptions
   sites_ = forward_sites(layers, false);
   const bool library_serves = options.matmul == CudaMatmul::automatic && options.storage == DType::bf16;
   if (library_serves && MatmulLibrary::problem().empty()) library_.emplace();
+  if (options.decode == CudaDecode::automatic) {
+    decode_step_.emplace(stream_.get(), config_, derived_, weights_, options.storage);
+  }
   info_.name = "native-cuda";
   info_.device = {DeviceKind::cuda, 0};
   info_.isa = fmt::format("sm_{} ({})", device_.architecture, device_.name);
@@ -130,7 +134,11 @@ Logits CudaEngine::forward(std::span<const SequenceStep> steps, Cache& cache, Pr
   }
   CacheTransaction transaction(*own, growth);
   const Model model{config_, derived_, weights_, inv_freq_, options_.storage, sites_};
-  const DeviceState state{stream_.get(), workspace_, tables_, options_.graphs ? &graphs_ : nullptr,
+  const DeviceState state{stream_.get(),
+                          workspace_,
+                          tables_,
+                          options_.decode == CudaDecode::launches ? nullptr : &graphs_,
+                          decode_step_ ? &*decode_step_ : nullptr,
                           library_ ? &*library_ : nullptr};
   cuda::forward(model, state, batch, *own, sink);
   transaction.commit();

@@ -16,10 +16,17 @@ enum class CudaMatmul : std::uint8_t {
   own,        // one order of sums for any number of rows (impl/cuda/linear.h)
 };
 
+// How decode steps that nobody listens to are launched. The bits are the same.
+enum class CudaDecode : std::uint8_t {
+  automatic,  // one sequence's as one persistent kernel where it serves the model, others as a graph
+  graph,      // captured as a CUDA graph
+  launches,   // one kernel after the other
+};
+
 struct CudaOptions {
   DType storage = DType::f32;  // of weights and activations: f32 (without TF32) or bf16; both compute in f32
   CudaMatmul matmul = CudaMatmul::automatic;
-  bool graphs = true;  // decode steps that nobody listens to are launched as one captured graph
+  CudaDecode decode = CudaDecode::automatic;
 };
 
 // Whether this build holds CUDA code at all.

@@ -37,6 +37,15 @@ bool ForwardPass::decodes() const {
          std::ranges::all_of(batch_.steps, [](const BatchStep& step) { return step.rows == 1; });
 }
 
+bool ForwardPass::decode_step_serves() const {
+  return state_.decode_step != nullptr && state_.decode_step->takes(batch_, cache_.spec().dtype, runs_);
+}
+
+void ForwardPass::queue_decode_step() {
+  float* const logits = batch_.logit_rows > 0 ? w_.logits.as<float>() : nullptr;
+  state_.decode_step->run(tables_, cache_.spec().dtype, logits);
+}
+
 // All else, as whether keys are apart, follows from these.
 Graphs::Key ForwardPass::graph_key() const {
   const AttentionWave& wave = plan_.waves.front();
@@ -59,6 +68,7 @@ bool ForwardPass::prepare_tables() {
       ++runs;
     }
   }
+  runs_ = {host.runs, runs};
   const bool moved = state_.tables.upload(state_.stream);
   tables_ = state_.tables.device();
   return moved;

@@ -6,6 +6,7 @@
 #include "harness/engine.h"
 #include "impl/batch.h"
 #include "impl/cache.h"
+#include "impl/cuda/decode_step.h"
 #include "impl/cuda/graphs.h"
 #include "impl/cuda/matmul_library.h"
 #include "impl/cuda/model_weights.h"
@@ -29,8 +30,9 @@ struct DeviceState {
   Stream stream;
   Workspace& workspace;
   StepTables& tables;
-  Graphs* graphs;          // null: decode steps are launched one by one
-  MatmulLibrary* library;  // null: own kernels alone
+  Graphs* graphs;                 // null: decode steps are launched one by one
+  const DecodeStep* decode_step;  // null: they are of separate kernels
+  MatmulLibrary* library;         // null: own kernels alone
 };
 
 // Queues the pass; the logits come to lie in workspace.logits, [logit_rows, vocab] f32. The cache must be in

@@ -101,6 +101,7 @@ void ForwardPass::attend(int layer) {
   in.scale = static_cast<float>(derived_.attention_scale);
   in.window = window_of(config_, layer).value_or(0);
   in.runs = tables_.runs + layer * steps();
+  in.tensor_core_rows = project_.fewest_for_library();
   const RowPart part = shows_scores_ ? RowPart::whole : RowPart::allowed;
   float* const scores = w_.scores.as<float>();
   float* const probs = shows_scores_ ? w_.probs.as<float>() : scores;
@@ -109,6 +110,8 @@ void ForwardPass::attend(int layer) {
     in.tile_count = wave.tiles;
     in.most_queries = wave.most_queries;
     in.most_keys = wave.most_keys;
+    in.fewest_rows = wave.fewest_rows;
+    in.most_rows = wave.most_rows;
     attention_scores(state_.stream, in, w_.query.data(), scores, part);
     if (shows_scores_) show_scores(Probe::scores, layer, w_.scores);
     attention_softmax(state_.stream, in, scores, probs, part);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "impl/cuda/attention_plan.h"
 #include "impl/cuda/emitter.h"
@@ -38,15 +39,18 @@ class ForwardPass {
     const bool moved =
         w_.reserve(config_, derived_, model_.storage, batch_.rows, batch_.logit_rows, plan_, shows_scores_) ||
         tables_moved;
-    if (state_.graphs == nullptr) return queue();
-    if (moved) state_.graphs->clear();
+    if (moved && state_.graphs != nullptr) state_.graphs->clear();
     if (listening_ || !decodes()) return queue();
+    if (decode_step_serves()) return queue_decode_step();
+    if (state_.graphs == nullptr) return queue();
     state_.graphs->run(state_.stream, graph_key(), [this] { queue(); });
   }
 
  private:
   bool wants_scores() const;
   bool decodes() const;
+  bool decode_step_serves() const;
+  void queue_decode_step();
   Graphs::Key graph_key() const;
   bool prepare_tables();
   void prepare_frequencies(const Tables& host);
@@ -97,7 +101,8 @@ class ForwardPass {
   bool shows_scores_;
   AttentionPlan plan_;
   Workspace& w_;
-  Tables tables_;  // on the device
+  Tables tables_;                   // on the device
+  std::span<const StepRuns> runs_;  // [layers * steps], of the tables on the host
 };
 
 }  // namespace plumbline::native::cuda

@@ -1,4 +1,4 @@
-// What the kernel of linear layers makes of its sums. For linear.cu.
+// What kernels of linear layers make of their sums; for .cu files.
 #pragma once
 
 #include <cstdint>

@@ -16,6 +16,8 @@ class Projection {
   Projection(Stream stream, DType storage, const Batch& batch, MatmulLibrary* library);
 
   bool uses_library() const { return uses_library_; }
+  // The library computes steps of at least so many rows; 0: none.
+  std::int64_t fewest_for_library() const { return library_ == nullptr ? 0 : kFewestForLibrary; }
   // x: [rows, depth], y: [rows, outs], of all rows of the batch. Who computes a step's rows depends on their
   // number alone, and each step that the library computes is a call of its own: so a step's bits do not
   // depend on others.

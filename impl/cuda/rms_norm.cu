@@ -2,6 +2,7 @@
 
 #include "impl/cuda/device.cuh"
 #include "impl/cuda/launch.h"
+#include "impl/cuda/linear_terms.cuh"
 
 namespace plumbline::native::cuda {
 namespace {
@@ -31,8 +32,7 @@ __global__ void __launch_bounds__(kSumLanes)
     for (int b = 0; b < kBatch; ++b) sum = fmaf(values[b], values[b], sum);
   }
   // Lanes 8t to 8t + 7 are neighbours in one warp of this block; their sums meet in shared memory.
-#pragma unroll
-  for (int step = kThreadLanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+  sum = sum_of_thread_lanes(sum);
   float* sums = shared_memory<float>();  // [32]
   if (lane % kThreadLanes == 0) sums[lane / kThreadLanes] = sum;
   __syncthreads();
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kSumLanes)
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
       const std::int64_t i = first + b * kSumLanes;
-      if (i < width) out[i] = narrow<T>(widen(values[b]) * scale * widen(weights[b]));
+      if (i < width) out[i] = normed(values[b], scale, weights[b]);
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "harness/dtype.h"
+#include "impl/cuda/element.h"
 #include "impl/cuda/host_device.h"
 #include "impl/cuda/launch_shape.h"
 #include "impl/cuda/linear.h"
@@ -16,6 +17,10 @@ namespace plumbline::native::cuda {
 // What a row is multiplied by, from the sum of its squares; each operation rounded to f32.
 PLUMBLINE_HOST_DEVICE inline float rms_scale(float sum_of_squares, std::int64_t width, float eps) {
   return 1.0f / sqrtf(sum_of_squares / static_cast<float>(width) + eps);
+}
+template <typename T>
+PLUMBLINE_HOST_DEVICE inline T normed(T x, float scale, T weight) {
+  return narrow<T>(widen(x) * scale * widen(weight));
 }
 
 // A block for each row, a thread for each lane of its sum: the shortest way through one long row, which a

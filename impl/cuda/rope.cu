@@ -14,10 +14,10 @@ __global__ void cos_sin_kernel(const std::int64_t* positions, const float* table
   if (thread >= count) return;
   const std::int64_t row = thread / pairs;
   const std::int64_t pair = thread - row * pairs;
-  const SinCos wave = rotary_wave(positions[row], tables[step_of_row[row] * pairs + pair]);
+  const RotaryFactors made = rotary_factors(positions[row], tables[step_of_row[row] * pairs + pair], factor);
   const std::int64_t first = row * 2 * pairs + pair;
-  cos[first] = cos[first + pairs] = static_cast<float>(wave.cos) * factor;
-  sin[first] = sin[first + pairs] = static_cast<float>(wave.sin) * factor;
+  cos[first] = cos[first + pairs] = made.cos;
+  sin[first] = sin[first + pairs] = made.sin;
 }
 
 // kCount pairs of one head for each thread; `units` threads for a head. Blocks: x is the row.

@@ -18,6 +18,17 @@ PLUMBLINE_HOST_DEVICE inline SinCos rotary_wave(std::int64_t position, float fre
   return sin_cos(static_cast<double>(static_cast<float>(position) * frequency));
 }
 
+// What a pair is rotated by: those in f64, rounded to f32, times `factor`.
+struct RotaryFactors {
+  float cos;
+  float sin;
+};
+PLUMBLINE_HOST_DEVICE inline RotaryFactors rotary_factors(std::int64_t position, float frequency,
+                                                          float factor) {
+  const SinCos wave = rotary_wave(position, frequency);
+  return {static_cast<float>(wave.cos) * factor, static_cast<float>(wave.sin) * factor};
+}
+
 // A thread for each pair of each row.
 constexpr LaunchShape shape_of_cos_sin(std::int64_t rows, std::int64_t pairs) {
   return shape_of_elements({0, rows * pairs});

@@ -52,9 +52,22 @@ class F32(Emulated):
         self.assertEqual({case["counts"]["verdict"] for case in cases.values()}, {"passed"})
         for name, least in (("3.3", 1000), ("3.5", 500), ("4B.3", 1000), ("5A.2", 1000), ("5C.3", 200)):
             self.expect_judged(cases[name], least)
+        # A second opinion that cannot be had is skipped, with its reason.
+        beside = [check for check in cases["3.3"]["checks"] if "LibTorch on the GPU" in check["what"]]
+        for check in beside:
+            if check["verdict"] != "passed":
+                self.assertEqual(check["verdict"], "skipped")
+                self.assertRegex(check["note"], "LibTorch (was built without CUDA|sees no CUDA device)")
+        self.assertTrue(beside)
 
     def test_every_model_of_the_zoo(self):
         self.run_zoo("f32", 100)
+
+    # Its rows are whole 16 bytes: a step of one sequence is one persistent kernel.
+    def test_generation_by_a_kernel_for_each_step(self):
+        cases = self.run_phases("--model", ZOO / "aligned", "--phase", "5")
+        self.assertEqual({case["counts"]["verdict"] for case in cases.values()}, {"passed"})
+        self.expect_judged(cases["5C.3"], 200)
 
     def test_another_order_of_threads_and_streams_at_once(self):
         cases = self.run_phases("--model", ZOO / "window-4x", "--phase", "3", PLUMBLINE_EMULATION_ORDER="shuffled:3",
@@ -68,20 +81,33 @@ class Bf16(Emulated):
         for name, least in (("3.3", 500), ("5A.1", 100), ("5C.3", 100)):
             self.expect_judged(cases[name], least)
 
+    def test_generation_by_a_kernel_for_each_step(self):
+        cases = self.run_phases("--model", ZOO / "aligned", "--dtype", "bf16", "--case", "5A.1", "--case", "5C.3")
+        self.expect_judged(cases["5C.3"], 100)
+
     def test_every_model_of_the_zoo(self):
         self.run_zoo("bf16", 50)
 
-    def test_sums_that_depend_on_the_number_of_rows_are_skipped_not_passed(self):
+    def run_by_rows(self, phase, model, case):
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / "part.json"
-            ended = self.run_command(EMULATED / "phase5_by_rows", "--engine", "cuda", "--dtype", "bf16", "--model", TINY,
-                                     "--quick", "--case", "5C.3", "--part", part)
+            ended = self.run_command(EMULATED / f"phase{phase}_by_rows", "--engine", "cuda", "--dtype", "bf16", "--model",
+                                     model, "--quick", "--case", case, "--part", part)
             self.assertEqual(ended.returncode, 0, ended.stdout[-3000:] + ended.stderr)
-            checks = [check for case in json.loads(part.read_text())["cases"] for check in case["checks"]]
+            return json.loads(part.read_text())["cases"]
+
+    def test_sums_that_depend_on_the_number_of_rows_are_skipped_not_passed(self):
+        checks = [check for case in self.run_by_rows(5, TINY, "5C.3") for check in case["checks"]]
         skipped = [check for check in checks if check["verdict"] == "skipped"]
         self.assertTrue(any("cuBLASLt" in check["note"] for check in skipped), skipped)
         self.assertTrue(any("beside others" in check["what"] + check["subject"] for check in checks
                             if check["verdict"] == "passed"))
+
+    def test_attention_on_tensor_cores_beside_the_library(self):
+        for case in ("3.2", "3.3", "3.5"):
+            with self.subTest(case=case):
+                for each in self.run_by_rows(3, ZOO / "aligned", case):
+                    self.assertEqual(each["counts"]["verdict"], "passed")
 
 
 class Commands(Emulated):

@@ -24,6 +24,10 @@ std::filesystem::path tiny_model() {
   return source_path("fixtures/models/tiny");
 }
 
+std::filesystem::path aligned_model() {
+  return source_path("fixtures/models/zoo/aligned");
+}
+
 nlohmann::json read_json(const std::filesystem::path& path) {
   return parse_json_object(read_text_file(path), path.string());
 }

@@ -15,6 +15,8 @@ namespace plumbline::native::testing {
 
 std::filesystem::path source_path(std::string_view relative);
 std::filesystem::path tiny_model();
+// Of the zoo: rows of whole 16 bytes, as published models have them.
+std::filesystem::path aligned_model();
 nlohmann::json read_json(const std::filesystem::path& path);
 
 // One tensor of a .safetensors file as f64 values.

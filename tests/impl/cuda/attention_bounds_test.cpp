@@ -8,6 +8,7 @@
 
 #include "impl/cuda/attention.h"
 #include "tests/impl/cuda/attention_support.h"
+#include "tests/impl/cuda/sum_bound.h"
 #include "tests/impl/cuda/support.h"
 
 using namespace plumbline;
@@ -15,25 +16,6 @@ using namespace plumbline::native::cuda;
 using namespace plumbline::native::cuda::testing;
 
 namespace {
-
-// docs/tolerances.md: the sum of the terms in natural order, and B of it without what is beside the sum.
-struct Sum {
-  double value = 0;
-  double bound = 0;
-};
-constexpr double kUnit = 1.0 / (1 << 24);
-Sum sum_of(const std::vector<double>& terms) {
-  double sum = 0, least = 0, most = 0, squares = 0;
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    sum += terms[i];
-    squares += terms[i] * terms[i];
-    if ((i + 1) * 16 / terms.size() != i * 16 / terms.size()) {
-      least = std::min(least, sum);
-      most = std::max(most, sum);
-    }
-  }
-  return {sum, kUnit * std::sqrt(static_cast<double>(terms.size())) * (most - least + std::sqrt(squares))};
-}
 
 // One row of one head against f64 of its recorded inputs, by the limits of docs/tolerances.md.
 void check_bounds(const Problem& p, const Result& result, std::int64_t row, std::int64_t head) {

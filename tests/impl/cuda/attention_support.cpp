@@ -177,7 +177,8 @@ Result attend(const Problem& p, const Form& form, unsigned seed) {
   const DeviceArray<QueryTile> tiles(plan.tiles);
   const DeviceArray<std::uint8_t> context(queries.bytes().size());
 
-  const AttentionLayer layer = layer_of(p, plan, most_keys, tiles.data(), runs.data());
+  AttentionLayer layer = layer_of(p, plan, most_keys, tiles.data(), runs.data());
+  layer.tensor_core_rows = form.tensor_core_rows;
   float* probs = form.in_place ? scratch.given_scores : scratch.probs->data();
   attention_scores(nullptr, layer, memory.keep(queries.bytes()), scratch.given_scores, form.part);
   attention_softmax(nullptr, layer, scratch.given_scores, probs, form.part);

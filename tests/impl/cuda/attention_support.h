@@ -47,7 +47,8 @@ struct Expected {
   std::vector<float> probs;    // 0 where forbidden
   std::vector<float> context;  // values of `storage`
 };
-Expected expected_of(const Problem& problem, std::size_t step, std::int64_t query, std::int64_t head);
+Expected expected_of(const Problem& problem, std::size_t step, std::int64_t query, std::int64_t head,
+                     bool tensor_cores = false);
 
 // How the same problem is put before the kernels.
 struct Form {
@@ -55,11 +56,12 @@ struct Form {
   bool in_place = true;
   bool partial = false;
   std::int64_t most_runs = 3;
-  std::int64_t tile_queries = 0;  // of every tile; 0: at random
-  std::int64_t part_queries = 0;  // that share a place of the scratch; 0: at random
-  std::int64_t more_keys = 0;     // by which most_keys exceeds the longest
-  bool far = false;               // offsets in the scratch are beyond 32 bits; in place only
-  bool on_16_bytes = false;       // strides of the runs; most then also begin there
+  std::int64_t tile_queries = 0;      // of every tile; 0: at random
+  std::int64_t part_queries = 0;      // that share a place of the scratch; 0: at random
+  std::int64_t more_keys = 0;         // by which most_keys exceeds the longest
+  bool far = false;                   // offsets in the scratch are beyond 32 bits; in place only
+  bool on_16_bytes = false;           // strides of the runs; most then also begin there
+  std::int64_t tensor_core_rows = 0;  // as AttentionLayer's
 };
 Form random_form(Random& random);
 
