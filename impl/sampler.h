@@ -14,8 +14,8 @@ namespace plumbline::native {
 // has seen, and allocates nothing more: for one thread at a time.
 std::unique_ptr<Sampler> make_sampler(std::uint64_t seed = 0);
 
-// The engine's own on its device (impl/cuda/sampler.h), where it has one; else the above. The engine must
-// outlive it.
+// The engine's own on its device (impl/cuda/sampling/sampler.h), where it has one; else the above. The engine
+// must outlive it.
 std::shared_ptr<Sampler> sampler_for(const Engine& engine, std::uint64_t seed = 0);
 
 }  // namespace plumbline::native

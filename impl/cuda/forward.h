@@ -6,7 +6,7 @@
 #include "harness/engine.h"
 #include "impl/batch.h"
 #include "impl/cache.h"
-#include "impl/cuda/decode_step.h"
+#include "impl/cuda/decode/step.h"
 #include "impl/cuda/graphs.h"
 #include "impl/cuda/matmul_library.h"
 #include "impl/cuda/model_weights.h"

@@ -1,5 +1,5 @@
 // The layers of a forward pass: attention and MLP.
-#include "impl/cuda/attention.h"
+#include "impl/cuda/attention/attention.h"
 #include "impl/cuda/cache_update.h"
 #include "impl/cuda/forward_pass.h"
 #include "impl/cuda/rope.h"

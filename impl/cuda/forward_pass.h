@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "impl/cuda/attention_plan.h"
+#include "impl/cuda/attention/plan.h"
 #include "impl/cuda/emitter.h"
 #include "impl/cuda/forward.h"
 #include "impl/cuda/projection.h"

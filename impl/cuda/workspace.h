@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "harness/model.h"
-#include "impl/cuda/attention_plan.h"
+#include "impl/cuda/attention/plan.h"
 #include "impl/cuda/memory.h"
 
 namespace plumbline::native::cuda {
@@ -20,7 +20,7 @@ struct Workspace {
   DeviceBuffer head_input;  // [logit_rows, hidden]
   // f32.
   DeviceBuffer cos, sin;  // [rows, head_dim]
-  DeviceBuffer scores;    // impl/cuda/attention_plan.h
+  DeviceBuffer scores;    // impl/cuda/attention/plan.h
   DeviceBuffer probs;     // the same; only for who looks at scores or weights
   DeviceBuffer partials;  // of the context
   DeviceBuffer logits;    // [logit_rows, vocab]

@@ -6,7 +6,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "impl/cuda/attention.h"
+#include "impl/cuda/attention/attention.h"
 #include "tests/impl/cuda/attention_support.h"
 #include "tests/impl/cuda/sum_bound.h"
 #include "tests/impl/cuda/support.h"

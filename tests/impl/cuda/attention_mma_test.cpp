@@ -1,5 +1,5 @@
 // Attention on tensor cores, as emulated: the documented order of sums, in every form, and who uses it.
-#include "impl/cuda/attention_mma.h"
+#include "impl/cuda/attention/mma.h"
 
 #include <tuple>
 #include <vector>

@@ -6,7 +6,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "impl/cuda/attention_mma.h"
+#include "impl/cuda/attention/mma.h"
 #include "tests/impl/cuda/attention_check.h"
 #include "tests/impl/cuda/attention_mma_support.h"
 #include "tests/impl/cuda/attention_support.h"

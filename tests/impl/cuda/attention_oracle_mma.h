@@ -1,4 +1,4 @@
-// The order of sums of impl/cuda/attention_mma.h written out, over the emulation's sum of eight products.
+// The order of sums of impl/cuda/attention/mma.h written out, over the emulation's sum of eight products.
 #pragma once
 
 #include <cstdint>

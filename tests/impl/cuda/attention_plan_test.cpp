@@ -1,11 +1,11 @@
-#include "impl/cuda/attention_plan.h"
+#include "impl/cuda/attention/plan.h"
 
 #include <algorithm>
 #include <vector>
 
 #include <catch2/catch.hpp>
 
-#include "impl/cuda/attention.h"
+#include "impl/cuda/attention/attention.h"
 
 using namespace plumbline;
 using namespace plumbline::native;

@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "impl/cuda/attention.h"
+#include "impl/cuda/attention/attention.h"
 #include "tests/impl/cuda/support.h"
 
 using namespace plumbline::native::cuda;

@@ -1,5 +1,5 @@
 // Random attention for tests of the kernels: queries, caches of up to three runs in any layout, tiles; and
-// the order of sums of impl/cuda/attention.h, written out.
+// the order of sums of impl/cuda/attention/attention.h, written out.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "harness/dtype.h"
-#include "impl/cuda/attention.h"
+#include "impl/cuda/attention/attention.h"
 
 namespace plumbline::native::cuda::testing {
 

@@ -1,4 +1,4 @@
-#include "impl/cuda/attention.h"
+#include "impl/cuda/attention/attention.h"
 
 #include <cmath>
 #include <limits>

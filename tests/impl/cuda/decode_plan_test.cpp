@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "impl/cuda/decode_plan.h"
+#include "impl/cuda/decode/plan.h"
 #include "tests/impl/cuda/support.h"
 
 using namespace plumbline::native::cuda;

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "impl/cuda/decode_step.h"
+#include "impl/cuda/decode/step.h"
 #include "impl/cuda/forward.h"
 #include "impl/engine_number.h"
 

@@ -9,7 +9,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "impl/cuda/attention_mma.h"
+#include "impl/cuda/attention/mma.h"
 #include "impl/cuda/device.cuh"
 #include "impl/cuda/element.h"
 #include "impl/cuda/launch.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "impl/cuda/memory.h"
-#include "impl/cuda/sampler.h"
+#include "impl/cuda/sampling/sampler.h"
 #include "impl/sampler.h"
 #include "tests/impl/cuda/support.h"
 #include "tests/impl/sampling_support.h"

@@ -1,12 +1,12 @@
 // The device's sampler beside the CPU's: the same stages, the same tokens, under every schedule.
-#include "impl/cuda/sampler.h"
+#include "impl/cuda/sampling/sampler.h"
 
 #include <cmath>
 #include <limits>
 
 #include "harness/half.h"
 #include "harness/sampling_judge.h"
-#include "impl/cuda/sampling_board.h"
+#include "impl/cuda/sampling/board.h"
 #include "tests/impl/cuda/sampler_support.h"
 #include "tests/impl/support.h"
 

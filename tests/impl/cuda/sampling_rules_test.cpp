@@ -1,11 +1,11 @@
-#include "impl/cuda/sampling_rules.h"
+#include "impl/cuda/sampling/rules.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
 
-#include "impl/cuda/sampling_board.h"
+#include "impl/cuda/sampling/board.h"
 #include "impl/sampling/candidates.h"
 #include "tests/impl/cuda/sampler_support.h"
 
