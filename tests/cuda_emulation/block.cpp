@@ -87,6 +87,7 @@ void Block::start(const std::function<void()>& kernel, dim3 dimensions, std::uin
   phase_ = 0;
   arrived_ = 0;
   waits_ = false;
+  copies_.clear();
   prepare(dimensions);
 }
 

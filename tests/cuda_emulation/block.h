@@ -6,6 +6,7 @@
 #include <device_functions.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -56,6 +57,20 @@ struct Warp {
   void vote(Collective kind, unsigned mask);
 };
 
+// Into shared memory, on its way.
+struct AsyncCopy {
+  void* to;
+  const void* from;
+  std::size_t size;
+
+  void run() const;
+};
+// A thread's, in the order it asked for them.
+struct AsyncCopies {
+  std::vector<AsyncCopy> asked;
+  std::size_t committed = 0;  // of them, the first
+};
+
 class Block {
  public:
   enum class State { ended, paused, failed };
@@ -84,6 +99,9 @@ class Block {
   void trap();
   unsigned arrive_at_grid();
   void wait_for_grid(unsigned token);
+  void copy_later(void* to, const void* from, std::size_t size);
+  void commit_copies();
+  void wait_for_copies();
 
  private:
   static constexpr int kHost = -1;  // instead of a thread: the block has ended, well or not
@@ -112,6 +130,7 @@ class Block {
   std::vector<uint3> coordinates_;  // of each thread
   std::vector<Fiber*> fibers_;      // of each thread that has started and not returned
   std::vector<Warp> warps_;
+  std::vector<AsyncCopies> copies_;  // of each thread; none before the first is asked for
   std::vector<int> warp_order_;
   std::size_t warp_cursor_ = 0;
   std::uint64_t round_ = 0;  // of the shuffles

@@ -21,15 +21,6 @@ __device__ __forceinline__ Words read_words(const T* from) {
   return *reinterpret_cast<const Words*>(from);
 }
 
-// Into the second cache, without waiting.
-__device__ __forceinline__ void prefetch(const void* address) {
-#if defined(__CUDA_ARCH__)
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
-#else
-  static_cast<void>(address);
-#endif
-}
-
 inline constexpr int kLaneRows = 2;  // of a and d in a lane: g and g + 8
 
 // What one block computes, and the warp's and the lane's place in it.

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "impl/cuda/attention/mma.cuh"
+#include "impl/cuda/prefetch.cuh"
 #include "impl/cuda/vectors.h"
 
 namespace plumbline::native::cuda {
