@@ -8,6 +8,7 @@
 //
 // Without a device it exits 3 and says why. It has been compiled, and not yet been run on a device
 // (docs/cuda.md).
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,8 +38,16 @@ struct Options {
   std::vector<std::filesystem::path> models;
   int rounds = 9;
   std::string python;
+  std::string decode = "automatic";
   bool check = false;
 };
+
+const std::map<std::string, native::CudaDecode>& ways_to_decode() {
+  static const std::map<std::string, native::CudaDecode> ways{{"automatic", native::CudaDecode::automatic},
+                                                              {"graph", native::CudaDecode::graph},
+                                                              {"launches", native::CudaDecode::launches}};
+  return ways;
+}
 
 // LibTorch's figures on the same device, by bench/cuda_peer.py.
 void tell_peer(const Options& options, const std::filesystem::path& model, const std::string& name) {
@@ -110,6 +119,7 @@ bool measure(const Options& options, const std::filesystem::path& model, native:
   tell_peer(options, model, name + ", transformers");
   native::CudaOptions bf16;
   bf16.storage = DType::bf16;
+  bf16.decode = ways_to_decode().at(options.decode);
   const std::unique_ptr<Engine> engine = native::make_cuda_engine(model, bf16);
   const Sizes sizes = sizes_of(engine->config());
   const Target* const target = target_of(engine->config());
@@ -143,6 +153,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--python", options.python,
                  "A Python with torch for CUDA and transformers: measures them beside");
+  app.add_option("--decode", options.decode, "How decode steps are launched")
+      ->check(CLI::IsMember(ways_to_decode()))
+      ->capture_default_str();
   app.add_flag("--check", options.check, "Exit 1 when a median is below its target");
   return bench::bench_main(app, argc, argv, [&] { return run(options); });
 }
