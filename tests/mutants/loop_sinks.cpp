@@ -12,7 +12,8 @@ using M = LoopMistake;
 // One probe's rows, of every call; or a number added to them.
 class PlainSink final : public native::StepSink {
  public:
-  PlainSink(M planted, OpSite site, float added = 0) : planted_(planted), site_(site), added_(added) {}
+  PlainSink(M planted, Engine& engine, OpSite site, float added = 0)
+      : planted_(planted), engine_(engine), site_(site), added_(added) {}
 
   void begin(std::span<const SequenceStep> steps) override {
     ++calls_;
@@ -55,7 +56,7 @@ class PlainSink final : public native::StepSink {
   float scale() const { return planted_ == M::capture_changes_output ? 1.0001f : 1.0f; }
 
   void keep(const TensorView& view) {
-    const Tensor copy = copy_host(view);
+    const Tensor copy = engine_.to_host(view);
     width_ = view.shape[1];
     const auto values = copy.values<float>();
     // The rows before it were views of the buffer that this call has written again.
@@ -65,6 +66,7 @@ class PlainSink final : public native::StepSink {
   }
 
   M planted_;
+  Engine& engine_;
   OpSite site_;
   float added_;
   std::int64_t calls_ = 0, width_ = 1;
@@ -90,7 +92,7 @@ class PlainKit final : public phases::LoopKit {
   }
 
   phases::CapturedRun capture(native::GenerationRequest request, OpSite site) const override {
-    PlainSink sink(planted_, site);
+    PlainSink sink(planted_, engine_, site);
     native::GenerationOutput output =
         generator(phases::few_sequences(engine_))->generate(std::move(request), &sink);
     return sink.finish(std::move(output));
@@ -100,7 +102,7 @@ class PlainKit final : public phases::LoopKit {
                                      native::Intervention intervention) const override {
     require(intervention.values.size() == 1 && intervention.kind == native::InterventionKind::add,
             "the third loop adds a number, and no more");
-    PlainSink sink(planted_, intervention.site, intervention.values.front());
+    PlainSink sink(planted_, engine_, intervention.site, intervention.values.front());
     return generator(phases::few_sequences(engine_))->generate(std::move(request), &sink);
   }
 
