@@ -1,5 +1,6 @@
 #include "tests/impl/cuda/attention_check.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <catch2/catch.hpp>
@@ -61,6 +62,27 @@ bool same_bits(float a, float b) {
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+void check_parts(const Problem& whole, Form form) {
+  const std::int64_t tokens = whole.steps[0].rows;
+  const std::vector<float> expected = attend(whole, form, 1).context;
+  const std::int64_t width = whole.heads * whole.head_dim, kv_width = whole.kv_heads * whole.head_dim;
+  for (const std::int64_t chunk : {1, 37}) {
+    form.partial = chunk == 1;
+    for (std::int64_t first = 0; first < tokens; first += chunk) {
+      Problem part = whole;
+      const std::int64_t rows = std::min(chunk, tokens - first);
+      part.steps = {{0, rows, first}};
+      part.queries.assign(whole.queries.begin() + first * width,
+                          whole.queries.begin() + (first + rows) * width);
+      part.keys[0].resize(static_cast<std::size_t>((first + rows) * kv_width));
+      part.values[0].resize(static_cast<std::size_t>((first + rows) * kv_width));
+      const std::vector<float> got = attend(part, form, static_cast<unsigned>(first)).context;
+      CAPTURE(chunk, first);
+      REQUIRE(same_bits(got, {expected.begin() + first * width, expected.begin() + (first + rows) * width}));
+    }
+  }
 }
 
 Problem one_step(DType storage, DType cache, std::int64_t head_dim, std::int64_t rows, std::int64_t past) {

@@ -15,6 +15,10 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b);
 // Every bit that a form is to leave, and that it leaves the rest alone.
 void check_result(const Problem& p, const Form& form, const Result& result);
 
+// A problem of one step that begins its sequence: its rows token by token, and 37 at a time, have the bits of
+// the whole.
+void check_parts(const Problem& whole, Form form);
+
 // Sizes without numbers: six heads, two kv heads, one step.
 Problem one_step(DType storage, DType cache, std::int64_t head_dim, std::int64_t rows, std::int64_t past);
 
